@@ -1,0 +1,1 @@
+"""What can be set, and the taxonomy. Imported by every room of the house; imports none of them."""

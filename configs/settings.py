@@ -1,0 +1,204 @@
+"""Every setting, read in one place: default.yaml < a file < environment variables < flags.
+
+`default.yaml` holds each setting's default and its meaning; this module holds its type and its bounds.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    InitSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+)
+
+DEFAULT_FILE = Path(__file__).with_name("default.yaml")
+HOME = DEFAULT_FILE.parent.parent
+ENV_PREFIX = "POLICY_TOPICS_"
+ENV_FILE = f"{ENV_PREFIX}CONFIG"
+
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+
+
+class SettingsError(ValueError):
+    """A setting that cannot be used; the message names the key, the fault and where the key came from."""
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class EngineSettings(_Section):
+    kind: Literal["auto", "openvino", "onnxruntime", "torch"]
+    threads: Annotated[int, Field(ge=0)]
+    batch_tokens: Positive
+
+
+class ServeSettings(_Section):
+    host: str
+    port: Annotated[int, Field(ge=1, le=65535)]
+    timeout_seconds: Positive
+    queue_tokens: Positive
+    retry_after_seconds: Positive
+    max_body_bytes: Positive
+    max_items: Positive
+    max_item_characters: Positive
+    max_document_characters: Positive
+
+
+class DataSettings(_Section):
+    files: tuple[Path, ...]
+    dev_files: tuple[Path, ...]
+    test_files: tuple[Path, ...]
+    duplicate_similarity: Annotated[float, Field(gt=0, le=1)]
+    dev_share: Share
+    test_share: Share
+    split_seed: int
+
+
+class PretrainSettings(_Section):
+    source_weights: dict[str, Share]
+    vocabulary_size: Annotated[int, Field(ge=300)]
+    layers: Positive
+    hidden: Positive
+    heads: Positive
+    max_tokens: Positive
+    sequence_tokens: Positive
+    batch_sequences: Positive
+    steps: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup_share: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    masked_share: Annotated[float, Field(gt=0, lt=1)]
+    held_out_share: Annotated[float, Field(gt=0, lt=1)]
+    evaluate_every: Positive
+    seed: int
+
+
+class FinetuneSettings(_Section):
+    backbone: str
+    epochs: Positive
+    patience: Positive
+    batch_paragraphs: Positive
+    learning_rate: Annotated[float, Field(gt=0)]
+    warmup_share: Share
+    weight_decay: Annotated[float, Field(ge=0)]
+    dropout: Annotated[float, Field(ge=0, lt=1)]
+    max_tokens: Positive
+    positive_weight_power: Share
+    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+
+
+class ExportSettings(_Section):
+    precision: Literal["auto", "bf16", "int8"]
+    max_f1_loss: Share
+    calibration_paragraphs: Positive
+
+
+class Settings(BaseSettings):
+    """All settings. Built by `load_settings`; frozen."""
+
+    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    bundle: Path
+    engine: EngineSettings
+    serve: ServeSettings
+    data: DataSettings
+    pretrain: PretrainSettings
+    finetune: FinetuneSettings
+    export: ExportSettings
+
+
+def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = None) -> Settings:
+    """Read the settings.
+
+    Args:
+        file: a YAML file with the keys that differ from `default.yaml`; without it, the one that the
+            environment variable POLICY_TOPICS_CONFIG names, if any.
+        flags: dotted keys and their values, as given on a command line, e.g. `{"serve.port": 8080}`.
+
+    Raises:
+        SettingsError: an unknown key, a bad value or an unreadable file; the message names it.
+    """
+    if file is None and os.environ.get(ENV_FILE):
+        file = Path(os.environ[ENV_FILE])
+    layers = {"flag": _nested(flags or {}), "file": _read_yaml(file) if file else {}}
+    defaults = _read_yaml(DEFAULT_FILE)
+    for origin, layer in layers.items():
+        _refuse_unknown(layer, defaults, str(file) if origin == "file" else "flags")
+    _refuse_unknown(_environment_keys(), defaults, "the environment")
+
+    class Layered(Settings):
+        @classmethod
+        def settings_customise_sources(
+            cls,
+            settings_cls: type[BaseSettings],
+            init_settings: PydanticBaseSettingsSource,
+            env_settings: PydanticBaseSettingsSource,
+            dotenv_settings: PydanticBaseSettingsSource,
+            file_secret_settings: PydanticBaseSettingsSource,
+        ) -> tuple[PydanticBaseSettingsSource, ...]:
+            in_file = InitSettingsSource(settings_cls, layers["file"])
+            in_defaults = InitSettingsSource(settings_cls, defaults)
+            return init_settings, env_settings, in_file, in_defaults
+
+    try:
+        return Layered(**layers["flag"])
+    except ValidationError as fault:
+        faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in fault.errors())
+        raise SettingsError(f"settings that cannot be used:\n{faults}\nEach is explained in {DEFAULT_FILE}") from None
+    except ValueError as fault:  # an environment variable that is not JSON where a list is due
+        raise SettingsError(f"settings that cannot be used: {fault}") from None
+
+
+def resolve(path: Path) -> Path:
+    """A path of the settings: as it stands from the working directory, else from the folder that holds configs/."""
+    return path if path.is_absolute() or path.exists() else HOME / path
+
+
+def _read_yaml(file: Path) -> dict[str, Any]:
+    try:
+        content = yaml.safe_load(file.read_text("utf-8"))
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
+        raise SettingsError(f"{file}: cannot be read as YAML: {fault}") from None
+    if content is None:
+        return {}
+    if not isinstance(content, dict):
+        raise SettingsError(f"{file}: must hold `key: value` lines, not a {type(content).__name__}")
+    return content
+
+
+def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
+    tree: dict[str, Any] = {}
+    for dotted, value in flags.items():
+        *sections, key = dotted.split(".")
+        branch = tree
+        for section in sections:
+            branch = branch.setdefault(section, {})
+        branch[key] = value
+    return tree
+
+
+def _environment_keys() -> dict[str, Any]:
+    names = (name for name in os.environ if name.startswith(ENV_PREFIX) and name != ENV_FILE)
+    return _nested({name.removeprefix(ENV_PREFIX).lower().replace("__", "."): os.environ[name] for name in names})
+
+
+def _refuse_unknown(layer: Mapping[str, Any], known: Mapping[str, Any], origin: str, prefix: str = "") -> None:
+    """Raise on the first key of `layer` that default.yaml does not have. `source_weights` has keys of its own."""
+    for key, value in layer.items():
+        if key not in known:
+            near = difflib.get_close_matches(str(key), known, n=1)
+            hint = f"; did you mean {prefix}{near[0]}?" if near else f"; known here: {', '.join(known)}"
+            raise SettingsError(f"unknown setting {prefix}{key} (from {origin}){hint}")
+        if isinstance(value, Mapping) and isinstance(known[key], Mapping) and key != "source_weights":
+            _refuse_unknown(value, known[key], origin, f"{prefix}{key}.")
