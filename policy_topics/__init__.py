@@ -1,0 +1,1 @@
+"""Which policy topics a Chinese policy text is about, paragraph by paragraph."""

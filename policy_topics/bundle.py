@@ -1,0 +1,153 @@
+"""The model bundle: a folder with a model, what is needed to use it, and a manifest that vouches for all of it.
+
+It is a plain Hugging Face sequence-classification folder (`config.json`, `model.safetensors`, `tokenizer.json`) with
+these beside it: the engine's files, `topics.yaml`, `calibration.json`, `metrics.json`, `MODEL_CARD.md` and
+`manifest.json`. Nothing in it is executable and nothing is pickled.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass
+from importlib import metadata
+from pathlib import Path
+from typing import Final, Literal
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from configs.taxonomy import Taxonomy, TaxonomyError, load_taxonomy
+from policy_topics.calibration import Calibration, load_calibration
+from policy_topics.errors import BundleError
+from policy_topics.fingerprint import text_fingerprint
+
+MANIFEST = "manifest.json"
+ONNX_MODEL = "model.onnx"
+FORMAT: Final = 1
+
+
+class Manifest(BaseModel):
+    """What a bundle says of itself."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    format: Literal[1] = FORMAT
+    name: str
+    version: str
+    """First twelve digits of the hash of all files: the same content has the same version."""
+    taxonomy: int
+    max_tokens: int
+    """Longest window in tokens, special tokens included: what the model has seen in training."""
+    precision: str
+    """Of the engine's file: fp32, bf16 or int8."""
+    text_fingerprint: str
+    """Hash of how cleaning and segmentation behaved in training."""
+    data_fingerprint: str
+    """Hash of the labelled paragraphs that it was trained on."""
+    libraries: dict[str, str]
+    parent: str | None
+    """Version of the bundle whose weights the training started from, if any."""
+    files: dict[str, str]
+    """sha256 of every other file, by path inside the bundle."""
+
+
+@dataclass(frozen=True, slots=True)
+class Bundle:
+    """A bundle whose manifest has been verified."""
+
+    path: Path
+    manifest: Manifest
+    taxonomy: Taxonomy
+    calibration: Calibration
+
+    @property
+    def name(self) -> str:
+        return self.manifest.name
+
+    @property
+    def version(self) -> str:
+        return self.manifest.version
+
+
+def load_bundle(path: Path) -> Bundle:
+    """Open a bundle after checking that it is whole, unchanged and made for this version of the code.
+
+    Raises:
+        BundleError: naming the file and the fix.
+    """
+    file = path / MANIFEST
+    if not file.is_file():
+        raise BundleError(f"{path}: no model bundle here ({MANIFEST} is missing); train one or set `bundle`")
+    try:
+        manifest = Manifest.model_validate_json(file.read_bytes())
+    except ValidationError as fault:
+        places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
+        raise BundleError(f"{file}: not a manifest of format {FORMAT}: {places}") from fault
+    _verify_files(path, manifest)
+    if manifest.text_fingerprint != text_fingerprint():
+        raise BundleError(
+            f"{path}: was trained on text cleaned by other rules than this version's, so its answers would drift; "
+            "train it again with this version, or use the version that made it"
+        )
+    try:
+        taxonomy = load_taxonomy(path / "topics.yaml")
+    except TaxonomyError as fault:
+        raise BundleError(str(fault)) from fault
+    if taxonomy.version != manifest.taxonomy:
+        raise BundleError(
+            f"{path}: its topics.yaml is version {taxonomy.version}, its manifest says {manifest.taxonomy}; "
+            "put back the topics.yaml that it was trained with"
+        )
+    return Bundle(path, manifest, taxonomy, load_calibration(path / "calibration.json", taxonomy.ids))
+
+
+def write_manifest(
+    path: Path, name: str, max_tokens: int, precision: str, data_fingerprint: str, parent: str | None
+) -> Manifest:
+    """Vouch for a folder's files as they stand now, and write its `manifest.json`."""
+    files = {f.relative_to(path).as_posix(): _sha256(f) for f in _files(path)}
+    digest = hashlib.sha256("".join(f"{f}\0{h}\n" for f, h in sorted(files.items())).encode()).hexdigest()
+    manifest = Manifest(
+        name=name,
+        version=digest[:12],
+        taxonomy=load_taxonomy(path / "topics.yaml").version,
+        max_tokens=max_tokens,
+        precision=precision,
+        text_fingerprint=text_fingerprint(),
+        data_fingerprint=data_fingerprint,
+        libraries=_library_versions(),
+        parent=parent,
+        files=dict(sorted(files.items())),
+    )
+    (path / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
+    return manifest
+
+
+def _verify_files(path: Path, manifest: Manifest) -> None:
+    for name, expected in manifest.files.items():
+        file = path / name
+        if not file.is_file():
+            raise BundleError(f"{path}: {name} is missing; fetch the bundle again")
+        if _sha256(file) != expected:
+            raise BundleError(f"{path}: {name} is not the file that the manifest vouches for; fetch the bundle again")
+    unknown = sorted(f.relative_to(path).as_posix() for f in _files(path))
+    if extra := [name for name in unknown if name not in manifest.files]:
+        raise BundleError(f"{path}: files that the manifest does not know: {', '.join(extra)}; remove them")
+
+
+def _files(path: Path) -> list[Path]:
+    return [f for f in path.rglob("*") if f.is_file() and f.name != MANIFEST and not f.name.startswith(".")]
+
+
+def _sha256(file: Path) -> str:
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _library_versions() -> dict[str, str]:
+    versions = {}
+    for library in ("torch", "transformers", "tokenizers", "openvino", "nncf", "onnx", "opencc"):
+        try:
+            versions[library] = metadata.version(library)
+        except metadata.PackageNotFoundError:
+            continue
+    return versions

@@ -1,0 +1,153 @@
+"""Texts in, topics out, in three steps that can be run apart: tokenise, run, decode."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tokenizers import Tokenizer
+
+from configs.settings import EngineSettings
+from policy_topics.bundle import Bundle, load_bundle
+from policy_topics.engine import Engine, Logits, batches, load_engine, pad
+from policy_topics.segment import sentences
+from policy_topics.text import clean
+
+MOST_TOPICS = 4
+"""A paragraph carries at most so many topics (the labelling rules)."""
+
+_NOTHING = -1.0e4
+"""The logit of every topic where there is nothing to read."""
+
+Window = tuple[int, ...]
+"""Token ids of one input of the encoder, special tokens included."""
+
+
+@dataclass(frozen=True, slots=True)
+class Tokenised:
+    """One text as windows: one, as a rule; more where it is longer than the encoder takes; none where it says nothing."""
+
+    windows: tuple[Window, ...]
+
+    @property
+    def tokens(self) -> int:
+        return sum(map(len, self.windows))
+
+
+@dataclass(frozen=True, slots=True)
+class TopicProbability:
+    id: str
+    probability: float
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """What a text is about.
+
+    Attributes:
+        probabilities: calibrated, of every topic in the taxonomy's order, (topics,).
+        topics: those over their thresholds, at most four, the most probable first.
+        tokens: tokens that the encoder read.
+        windows: in how many pieces it read them; 0 for a text without a word.
+    """
+
+    probabilities: NDArray[np.float32]
+    topics: tuple[TopicProbability, ...]
+    tokens: int
+    windows: int
+
+    @property
+    def primary(self) -> str | None:
+        """The most probable topic over its threshold, if any."""
+        return self.topics[0].id if self.topics else None
+
+
+def pool(logits: Logits) -> Logits:
+    """Logits of one text, (topics,), out of those of its windows, (windows, topics).
+
+    A long text carries what any of its windows carries, so the largest counts. A text without a word carries nothing.
+    """
+    return logits.max(axis=0) if len(logits) else np.full(logits.shape[1], _NOTHING, np.float32)
+
+
+class Classifier:
+    """A bundle ready to classify. Safe to call from several threads."""
+
+    def __init__(self, bundle: Bundle, engine: Engine, batch_tokens: int) -> None:
+        self.bundle = bundle
+        self.engine = engine
+        self.batch_tokens = batch_tokens
+        self._tokenizer: Tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
+        self._tokenizer.no_truncation()
+        self._tokenizer.no_padding()
+        self._pad_id = json.loads((bundle.path / "config.json").read_text("utf-8")).get("pad_token_id") or 0
+        self._before, self._after = self._tokenizer.encode("").ids  # [CLS] and [SEP], whatever the backbone calls them
+
+    @classmethod
+    def load(cls, bundle: Path, settings: EngineSettings) -> Classifier:
+        """Open a bundle with the engine that the settings choose.
+
+        Raises:
+            BundleError: the bundle is missing, changed or made for something else.
+            EngineError: no engine is installed.
+        """
+        opened = load_bundle(bundle)
+        return cls(opened, load_engine(opened, settings), settings.batch_tokens)
+
+    def classify(self, texts: Sequence[str]) -> list[Prediction]:
+        """Predictions for paragraphs, in their order. Texts may be dirty; they are cleaned."""
+        tokenised = self.tokenise(texts)
+        return [
+            self.decode(logits, text.tokens) for logits, text in zip(self.logits(tokenised), tokenised, strict=True)
+        ]
+
+    def logits(self, tokenised: Sequence[Tokenised]) -> list[Logits]:
+        """Logits of each text's windows, (windows, topics) each: what `decode` takes."""
+        logits = self.run([window for text in tokenised for window in text.windows])
+        ends = np.cumsum([len(text.windows) for text in tokenised])
+        return np.split(logits, ends[:-1]) if tokenised else []
+
+    def tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
+        """Clean the texts and turn them into windows of token ids."""
+        cleaned = [clean(text).text for text in texts]
+        worded = [text if any(map(str.isalnum, text)) else "" for text in cleaned]
+        encoded = self._tokenizer.encode_batch(worded)
+        return [
+            Tokenised(() if not text else (tuple(e.ids),) if len(e) <= self._room + 2 else self._windows(text))
+            for text, e in zip(worded, encoded, strict=True)
+        ]
+
+    def run(self, windows: Sequence[Window]) -> Logits:
+        """Logits of windows, (windows, topics), in their order."""
+        logits = np.zeros((len(windows), len(self.bundle.taxonomy.topics)), np.float32)
+        for batch in batches([len(window) for window in windows], self.batch_tokens):
+            logits[batch] = self.engine.logits(*pad([windows[i] for i in batch], self._pad_id))
+        return logits
+
+    def decode(self, logits: Logits, tokens: int) -> Prediction:
+        """The prediction of one text out of the logits of its windows, (windows, topics)."""
+        ids, calibration = self.bundle.taxonomy.ids, self.bundle.calibration
+        probabilities = calibration.probabilities(pool(logits))
+        over = np.flatnonzero(probabilities >= calibration.threshold)
+        best = sorted(over.tolist(), key=lambda i: -probabilities[i])[:MOST_TOPICS]
+        topics = tuple(TopicProbability(ids[i], round(float(probabilities[i]), 4)) for i in best)
+        return Prediction(probabilities, topics, tokens, len(logits))
+
+    @property
+    def _room(self) -> int:
+        return self.bundle.manifest.max_tokens - 2
+
+    def _windows(self, text: str) -> tuple[Window, ...]:
+        """Whole sentences to a window, as many as fit; a sentence that is too long itself is cut."""
+        windows: list[list[int]] = [[]]
+        for sentence in self._tokenizer.encode_batch(sentences(text), add_special_tokens=False):
+            for start in range(0, len(sentence), self._room):
+                piece = sentence.ids[start : start + self._room]
+                if len(windows[-1]) + len(piece) > self._room:
+                    windows.append([])
+                windows[-1].extend(piece)
+        return tuple((self._before, *window, self._after) for window in windows if window)

@@ -1,0 +1,178 @@
+"""Engines: token ids in, logits out. Three of them behind one small interface, the first that is installed runs.
+
+All read files of the bundle as they are: OpenVINO and ONNX Runtime the quantised `model.onnx`, PyTorch (which serving
+does not install) the plain `model.safetensors`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from importlib.util import find_spec
+from typing import TYPE_CHECKING, Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from configs.settings import EngineSettings
+from policy_topics.bundle import ONNX_MODEL, Bundle
+from policy_topics.errors import EngineError
+
+if TYPE_CHECKING:
+    from openvino import CompiledModel
+
+Ids = NDArray[np.int64]
+Logits = NDArray[np.float32]
+
+_PAD_TO = 8
+"""Lengths are rounded up to a multiple: fewer distinct shapes for an engine to prepare for."""
+
+
+class Engine(Protocol):
+    """Runs the encoder on one padded batch."""
+
+    @property
+    def name(self) -> str:
+        """For people: the library and its precision."""
+        ...
+
+    def logits(self, ids: Ids, mask: Ids) -> Logits:
+        """Token ids and attention mask (1 = token, 0 = padding), both (batch, tokens), to logits (batch, topics)."""
+        ...
+
+
+def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
+    """The engine that the settings ask for; with `auto` the first that is installed.
+
+    Raises:
+        EngineError: it is not installed, or none is.
+    """
+    kinds = _ENGINES if settings.kind == "auto" else {settings.kind: _ENGINES[settings.kind]}
+    for module, build in kinds.items():
+        if find_spec(module):
+            return build(bundle, settings.threads or available_cores())
+    raise EngineError(
+        f"no engine to run the model: {' or '.join(kinds)} must be installed (pip install {next(iter(kinds))})"
+    )
+
+
+def available_cores() -> int:
+    """Cores that this process may run on."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """Indexes of inputs that make a batch: alike in length, padding included at most `batch_tokens` tokens.
+
+    The longest come first, so that memory is at its height at once and not after an hour. An input longer than
+    `batch_tokens` makes a batch of its own.
+    """
+    batch: list[int] = []
+    width = 0
+    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
+        if batch and (len(batch) + 1) * width > batch_tokens:
+            yield batch
+            batch = []
+        if not batch:
+            width = _padded(lengths[index])
+        batch.append(index)
+    if batch:
+        yield batch
+
+
+def pad(windows: Sequence[Sequence[int]], pad_id: int) -> tuple[Ids, Ids]:
+    """Windows of token ids to the ids and the mask of a batch, both (windows, tokens)."""
+    width = _padded(max(map(len, windows)))
+    ids = np.full((len(windows), width), pad_id, np.int64)
+    mask = np.zeros_like(ids)
+    for row, window in enumerate(windows):
+        ids[row, : len(window)] = window
+        mask[row, : len(window)] = 1
+    return ids, mask
+
+
+def _padded(length: int) -> int:
+    return -(-length // _PAD_TO) * _PAD_TO
+
+
+class _OpenVino:
+    def __init__(self, model: CompiledModel, precision: str) -> None:
+        self._model = model
+        self.name = f"OpenVINO {precision}"
+
+    def logits(self, ids: Ids, mask: Ids) -> Logits:
+        # A request of its own for each call: threads may call at the same time.
+        result = self._model.create_infer_request().infer({"input_ids": ids, "attention_mask": mask})
+        return np.array(result[0], np.float32)
+
+
+def _openvino(bundle: Bundle, threads: int) -> Engine:
+    import openvino
+
+    core = openvino.Core()
+    options: dict[str, Any] = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_NUM_THREADS": threads}
+    if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and bundle.manifest.precision != "fp32":
+        options["INFERENCE_PRECISION_HINT"] = "bf16"
+    else:
+        options["INFERENCE_PRECISION_HINT"] = "f32"
+    model = core.compile_model(str(bundle.path / ONNX_MODEL), "CPU", options)
+    return _OpenVino(model, bundle.manifest.precision)
+
+
+class _OnnxRuntime:
+    def __init__(self, session: Any, precision: str) -> None:
+        self._session = session
+        self.name = f"ONNX Runtime {precision}"
+
+    def logits(self, ids: Ids, mask: Ids) -> Logits:
+        (result,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
+        return np.asarray(result, np.float32)
+
+
+def _onnxruntime(bundle: Bundle, threads: int) -> Engine:
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    file = str(bundle.path / ONNX_MODEL)
+    session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
+    return _OnnxRuntime(session, bundle.manifest.precision)
+
+
+class _Torch:
+    def __init__(self, model: Any, device: str) -> None:
+        self._model = model
+        self._device = device
+        self.name = f"PyTorch {model.dtype} on {device}".replace("torch.", "")
+
+    def logits(self, ids: Ids, mask: Ids) -> Logits:
+        import torch
+
+        with torch.inference_mode():
+            out = self._model(
+                input_ids=torch.from_numpy(ids).to(self._device),
+                attention_mask=torch.from_numpy(mask).to(self._device),
+            ).logits
+        logits: Logits = out.float().cpu().numpy()
+        return logits
+
+
+def _torch(bundle: Bundle, threads: int) -> Engine:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    on_gpu = torch.cuda.is_available()
+    if not on_gpu:
+        torch.set_num_threads(threads)
+    model = AutoModelForSequenceClassification.from_pretrained(
+        bundle.path, dtype=torch.bfloat16 if on_gpu else torch.float32, local_files_only=True
+    )
+    device = "cuda" if on_gpu else "cpu"
+    return _Torch(model.to(device).eval(), device)
+
+
+_ENGINES: dict[str, Callable[[Bundle, int], Engine]] = {
+    "openvino": _openvino,
+    "onnxruntime": _onnxruntime,
+    "torch": _torch,
+}

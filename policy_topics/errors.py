@@ -1,0 +1,50 @@
+"""What can go wrong, each fault with a stable `code` that the command line and HTTP pass on.
+
+A message names the fault and the fix.
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class PolicyTopicsError(Exception):
+    """Root of the faults that a user can do something about."""
+
+    code: ClassVar[str] = "error"
+
+
+class DocumentError(PolicyTopicsError):
+    """A document that cannot be turned into text."""
+
+    code: ClassVar[str] = "unreadable_document"
+
+
+class UnsupportedDocument(DocumentError):
+    """A document of a type that no reader takes."""
+
+    code: ClassVar[str] = "unsupported_type"
+
+
+class DataError(PolicyTopicsError):
+    """Labelled data that cannot be trained on; the message names file and line."""
+
+    code: ClassVar[str] = "bad_data"
+
+
+class BundleError(PolicyTopicsError):
+    """A model bundle that is missing, changed, incomplete or made for something else."""
+
+    code: ClassVar[str] = "bad_bundle"
+
+
+class EngineError(PolicyTopicsError):
+    """No engine can run the bundle on this machine."""
+
+    code: ClassVar[str] = "no_engine"
+
+
+class TrainingError(PolicyTopicsError):
+    """A training that cannot start or go on."""
+
+    code: ClassVar[str] = "training"

@@ -1,0 +1,114 @@
+"""Tokenise, run, decode: what a text becomes on its way to its topics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from transformers import AutoModelForSequenceClassification
+
+from configs.settings import EngineSettings
+from policy_topics import engine
+from policy_topics.classifier import MOST_TOPICS, Classifier, pool
+from policy_topics.engine import batches, pad
+from policy_topics.errors import EngineError
+from tests.tiny import MAX_TOKENS, TEXTS
+
+Load = Callable[[str], Classifier]
+
+
+@pytest.fixture(scope="module")
+def load(tiny_bundle: Path) -> Load:
+    return lambda kind: Classifier.load(tiny_bundle, EngineSettings(kind=kind, threads=1, batch_tokens=256))
+
+
+@pytest.fixture(scope="module")
+def classifier(load: Load) -> Classifier:
+    return load("auto")
+
+
+def test_topics_are_those_over_their_thresholds_the_most_probable_first(classifier: Classifier) -> None:
+    for prediction in classifier.classify(TEXTS):
+        over = prediction.probabilities >= classifier.bundle.calibration.threshold
+        given = [topic.probability for topic in prediction.topics]
+        assert len(given) == min(over.sum(), MOST_TOPICS)
+        assert given == sorted(given, reverse=True)
+        assert prediction.primary == (prediction.topics[0].id if given else None)
+
+
+def test_a_text_has_the_same_answer_whatever_is_beside_it(classifier: Classifier) -> None:
+    together = classifier.classify([*TEXTS, "长" * 30, TEXTS[0] * 9])
+    alone = [classifier.classify([text])[0] for text in TEXTS]
+    for one, other in zip(alone, together, strict=False):
+        np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
+
+
+def test_dirty_text_is_cleaned_first(classifier: Classifier) -> None:
+    dirty, clean = classifier.classify(["會(huì)議強(qiáng)調(diào),要抓好糧食生產(chǎn)。", "会议强调，要抓好粮食生产。"])
+    np.testing.assert_array_equal(dirty.probabilities, clean.probabilities)
+
+
+@pytest.mark.parametrize("text", ["", "   ", "。。。！！", "——", "\x00\x00", "😀😀", "\ud800"])
+def test_a_text_without_a_word_has_no_topic(classifier: Classifier, text: str) -> None:
+    (prediction,) = classifier.classify([text])
+    assert (prediction.topics, prediction.primary, prediction.windows) == ((), None, 0)
+
+
+def test_no_texts_have_no_predictions(classifier: Classifier) -> None:
+    assert classifier.classify([]) == []
+
+
+def test_a_long_text_is_read_whole_in_windows_of_sentences(classifier: Classifier) -> None:
+    (long,) = classifier.tokenise(["".join(TEXTS)])
+    assert len(long.windows) > 1
+    assert all(len(window) <= MAX_TOKENS for window in long.windows)
+    inner = [token for window in long.windows for token in window[1:-1]]
+    sentences = classifier.tokenise(TEXTS)
+    assert inner == [token for sentence in sentences for token in sentence.windows[0][1:-1]]
+
+
+def test_a_sentence_longer_than_a_window_is_cut_and_nothing_lost(classifier: Classifier) -> None:
+    (text,) = classifier.tokenise(["粮" * 1000])
+    assert sum(len(window) - 2 for window in text.windows) >= 1000 / 8
+    assert all(len(window) <= MAX_TOKENS for window in text.windows)
+
+
+def test_a_long_text_carries_what_any_window_carries() -> None:
+    assert pool(np.array([[1, -2], [-3, 4]], np.float32)).tolist() == [1, 4]
+
+
+def test_all_engines_agree_with_plain_transformers(load: Load, tiny_bundle: Path) -> None:
+    import torch
+
+    tokenised = load("torch").tokenise(TEXTS)
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_bundle).eval()
+    with torch.no_grad():
+        plain = [model(torch.tensor([text.windows[0]])).logits[0].numpy() for text in tokenised]
+    for kind in ("openvino", "onnxruntime", "torch"):
+        logits = load(kind).run([text.windows[0] for text in tokenised])
+        np.testing.assert_allclose(logits, plain, atol=1e-3, err_msg=kind)
+
+
+def test_no_engine_says_what_to_install(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(engine, "find_spec", lambda name: None)
+    with pytest.raises(EngineError, match="pip install openvino"):
+        load("auto")
+
+
+def test_batches_hold_every_text_once_within_the_budget() -> None:
+    lengths = [5, 300, 17, 64, 64, 8, 1, 120]
+    made = list(batches(lengths, 128))
+    assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
+    for batch in made:
+        width = pad([[0] * lengths[i] for i in batch], 0)[0].shape[1]
+        assert len(batch) == 1 or len(batch) * width <= 128
+
+
+def test_padding_is_masked() -> None:
+    ids, mask = pad([[7, 8], [9]], pad_id=3)
+    assert ids.shape == mask.shape
+    assert ids[1, 0] == 9
+    assert set(ids[1, 1:].tolist()) == {3}
+    assert mask.sum(axis=1).tolist() == [2, 1]
