@@ -1,0 +1,112 @@
+"""Pre-training from scratch, on a corpus of a few hundred lines."""
+
+from __future__ import annotations
+
+import json
+import lzma
+import shutil
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from transformers import AutoModelForMaskedLM, AutoTokenizer
+
+from configs.settings import PretrainSettings, load_settings
+from policy_topics.errors import TrainingError
+from tests.tiny import TEXTS
+from train import pretrain as module
+from train.corpus import read_corpus
+from train.pretrain import Progress, mask, pretrain
+
+
+@pytest.fixture(scope="module")
+def corpus(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("corpus")
+    lines = [f"{text[:-1]}，共{number}项。" for number in range(80) for text in TEXTS]
+    (folder / "reports.txt").write_text("\n\n".join(lines), "utf-8")
+    with lzma.open(folder / "news.txt.xz", "wt", encoding="utf-8") as stream:
+        stream.write("會議強調，要加強疫情防控。\n\n" * 5)
+    return folder
+
+
+def settings(**changes: Any) -> PretrainSettings:
+    small = {
+        "source_weights": {}, "vocabulary_size": 400, "layers": 1, "hidden": 32, "heads": 2, "max_tokens": 32,
+        "sequence_tokens": 32, "batch_sequences": 4, "steps": 30, "held_out_share": 0.1, "evaluate_every": 10,
+        "learning_rate": 5e-3,
+    }  # fmt: skip
+    return load_settings().pretrain.model_copy(update={**small, **changes})
+
+
+def test_the_loss_falls_and_the_result_is_a_plain_bert(corpus: Path, tmp_path: Path) -> None:
+    seen: list[Progress] = []
+    model = pretrain(corpus, tmp_path / "run", settings(steps=60), seen.append)
+    assert seen[-1].step == 60
+    assert seen[-1].held_out_loss is not None
+    assert seen[-1].loss < seen[0].loss
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    inputs = tokenizer("会议强调", return_tensors="pt")
+    assert AutoModelForMaskedLM.from_pretrained(model)(**inputs).logits.shape[-1] == len(tokenizer)
+
+
+def test_a_run_that_was_cut_off_ends_with_the_same_weights(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = pretrain(corpus, tmp_path / "whole", settings(), lambda _: None)
+    (tmp_path / "cut").mkdir()
+    for prepared in ("tokenizer.json", "train.npy", "held_out.npy"):  # a vocabulary comes out a little different each time
+        shutil.copy(tmp_path / "whole" / prepared, tmp_path / "cut")
+
+    save = module._save
+
+    def save_and_die(*state: Any) -> None:
+        save(*state)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(module, "_save", save_and_die)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(corpus, tmp_path / "cut", settings(), lambda _: None)
+    monkeypatch.setattr(module, "_save", save)
+    resumed = pretrain(corpus, tmp_path / "cut", settings(), lambda _: None)
+
+    one, other = (AutoModelForMaskedLM.from_pretrained(folder).state_dict() for folder in (whole, resumed))
+    assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_is_not_gone_on_with_under_other_settings(corpus: Path, tmp_path: Path) -> None:
+    pretrain(corpus, tmp_path / "run", settings(steps=2), lambda _: None)
+    with pytest.raises(TrainingError, match="other settings or data \\(learning_rate\\)"):
+        pretrain(corpus, tmp_path / "run", settings(steps=2, learning_rate=1e-3), lambda _: None)
+
+
+def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="no .txt"):
+        pretrain(tmp_path, tmp_path / "run", settings(), lambda _: None)
+
+
+def test_masks_hide_the_wanted_share_and_no_special_token(corpus: Path, tmp_path: Path) -> None:
+    pretrain(corpus, tmp_path / "run", settings(steps=1), lambda _: None)
+    tokenizer = module.Tokenizer.from_file(str(tmp_path / "run" / "tokenizer.json"))
+    batch = np.random.default_rng(0).integers(0, tokenizer.get_vocab_size(), (200, 64)).astype(np.int32)
+    ids, labels = mask(batch, tokenizer, 0.2, np.random.default_rng(1))
+    guessed = labels.numpy() >= 0
+    assert guessed.mean() == pytest.approx(0.2, abs=0.02)
+    assert (batch[guessed] >= 5).all()
+    assert (ids.numpy()[~guessed] == batch[~guessed]).all()
+    assert (ids.numpy()[guessed] == tokenizer.token_to_id("[MASK]")).mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_corpus_text_is_clean_and_weighted_by_source(corpus: Path) -> None:
+    everything = [text.text for text in read_corpus(corpus, {}, 0.1)]
+    assert "会议强调，要加强疫情防控。" in everything
+    fewer = [text.text for text in read_corpus(corpus, {"news": 0.0, "reports": 0.5}, 0.1)]
+    assert "会议强调，要加强疫情防控。" not in fewer
+    assert len(fewer) == pytest.approx(200, abs=50)
+
+
+def test_progress_is_written_down(corpus: Path, tmp_path: Path) -> None:
+    pretrain(corpus, tmp_path / "run", settings(steps=20), lambda _: None)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "progress.jsonl").read_text("utf-8").splitlines()]
+    assert rows[-1]["step"] == 20

@@ -1,0 +1,63 @@
+"""A tiny real bundle: a BERT of two small layers with random weights, its tokenizer, calibration and manifest."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+from configs.taxonomy import TOPICS_FILE, load_taxonomy
+from policy_topics.bundle import ONNX_MODEL, write_manifest
+from policy_topics.calibration import Calibration
+from train.export import to_onnx
+from train.vocabulary import as_transformers, train_tokenizer
+
+MAX_TOKENS = 48
+
+TEXTS = [
+    "会议强调，要抓好粮食生产，落实最严格的耕地保护制度，推进高标准农田建设。",
+    "要严格落实安全生产责任制，深入排查化工企业和建筑工地的事故隐患。",
+    "加快建设数字政府，推动政务数据共享，让企业和群众办事少跑腿。",
+    "完善分级诊疗制度，推进县域医共体建设，提高基层医疗服务能力。",
+    "全年一般公共预算收入增长，支出重点保障教育、医疗和社会保障。",
+    "推进规范改善调查扩大减少清理公开研究检查学校教师招生考试、公路铁路公交客运、电力煤炭油气储能工作。",
+]
+
+
+def tiny_backbone(folder: Path, seed: int = 0) -> Path:
+    """A Hugging Face folder with a classification head for the taxonomy."""
+    topics = load_taxonomy().ids
+    tokenizer = as_transformers(train_tokenizer(TEXTS * 40, 400), MAX_TOKENS)
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=64,
+        type_vocab_size=1,
+        initializer_range=0.3,
+        num_labels=len(topics),
+        id2label=dict(enumerate(topics)),
+        problem_type="multi_label_classification",
+    )
+    BertForSequenceClassification(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+def tiny_bundle(folder: Path) -> Path:
+    """A bundle that loads and answers; its answers mean nothing."""
+    tiny_backbone(folder)
+    model = BertForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    to_onnx(model, folder / ONNX_MODEL)
+    shutil.copy(TOPICS_FILE, folder / "topics.yaml")
+    ids = load_taxonomy().ids
+    ones = np.ones(len(ids), np.float32)
+    Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", ids)
+    write_manifest(folder, "tiny", MAX_TOKENS, "fp32", data_fingerprint="none", parent=None)
+    return folder

@@ -1,0 +1,193 @@
+"""From a fine-tuned model to a bundle: half-precision weights, the engine's file, calibration, and a gate.
+
+The engine's file is ONNX with quantisation nodes, which OpenVINO and ONNX Runtime both run.
+"""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from configs.settings import EngineSettings, ExportSettings
+from configs.taxonomy import TOPICS_FILE, Taxonomy
+from policy_topics.bundle import ONNX_MODEL, Bundle, Manifest, load_bundle, write_manifest
+from policy_topics.calibration import Calibration
+from policy_topics.classifier import Classifier, pool
+from policy_topics.engine import load_engine
+from policy_topics.errors import TrainingError
+from train.calibrate import fit_calibration
+from train.dataset import LabelledParagraph
+from train.metrics import Labels, f1_scores
+
+Logits = NDArray[np.float32]
+
+@dataclass(frozen=True, slots=True)
+class Gate:
+    """The engine's file beside the fp32 model on dev: macro-F1 of each, and the largest distance of a probability."""
+
+    precision: str
+    reference_macro_f1: float
+    macro_f1: float
+    largest_probability_difference: float
+
+    @property
+    def loss(self) -> float:
+        return self.reference_macro_f1 - self.macro_f1
+
+
+@dataclass(frozen=True, slots=True)
+class Exported:
+    bundle: Bundle
+    gates: tuple[Gate, ...]
+    """Of every precision that was tried; the last is the bundle's."""
+
+
+def export(
+    model: Path,
+    out: Path,
+    name: str,
+    dev: Sequence[LabelledParagraph],
+    taxonomy: Taxonomy,
+    settings: ExportSettings,
+    max_tokens: int,
+    data_fingerprint: str,
+    parent: str | None,
+) -> Exported:
+    """Write the bundle to `out` (a new folder), calibrated on `dev`.
+
+    With precision `auto` the first of int8 and bf16 that passes the gate is taken.
+
+    Raises:
+        TrainingError: no precision passes the gate, or `out` exists.
+    """
+    if out.exists():
+        raise TrainingError(f"{out} exists; give another folder or remove it")
+    out.parent.mkdir(parents=True, exist_ok=True)
+    gates: list[Gate] = []
+    labels = label_matrix(dev, taxonomy)
+    for precision in ("int8", "bf16") if settings.precision == "auto" else (settings.precision,):
+        with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
+            folder = Path(temporary) / "bundle"
+            _write_model(model, folder, precision, [row.text for row in dev], settings, max_tokens)
+            shutil.copy(TOPICS_FILE, folder / "topics.yaml")
+
+            def vouch(folder: Path = folder, precision: str = precision) -> Manifest:
+                return write_manifest(folder, name, max_tokens, precision, data_fingerprint, parent)
+
+            calibration, gate = _calibrate(folder, dev, labels, taxonomy, precision, vouch)
+            calibration.save(folder / "calibration.json", taxonomy.ids)
+            gates.append(gate)
+            if gate.loss <= settings.max_f1_loss:
+                vouch()
+                folder.rename(out)
+                return Exported(load_bundle(out), tuple(gates))
+    losses = ", ".join(f"{gate.precision} loses {gate.loss:.4f}" for gate in gates)
+    raise TrainingError(f"no engine file is near enough to fp32 ({losses}; export.max_f1_loss: {settings.max_f1_loss})")
+
+
+def label_matrix(rows: Sequence[LabelledParagraph], taxonomy: Taxonomy) -> Labels:
+    """Which topics each row carries, (paragraphs, topics)."""
+    return np.array([[topic in row.labels for topic in taxonomy.ids] for row in rows], np.bool_)
+
+
+def paragraph_logits(classifier: Classifier, texts: Sequence[str]) -> Logits:
+    """Logits of texts as `Classifier.decode` sees them, (paragraphs, topics)."""
+    return np.array([pool(logits) for logits in classifier.logits(classifier.tokenise(texts))], np.float32)
+
+
+def _calibrate(
+    folder: Path,
+    dev: Sequence[LabelledParagraph],
+    labels: Labels,
+    taxonomy: Taxonomy,
+    precision: str,
+    vouch: Callable[[], Manifest],
+) -> tuple[Calibration, Gate]:
+    """Fit the calibration to what the engine answers, and hold the engine against the fp32 model."""
+    ones = np.ones(len(taxonomy.ids), np.float32)
+    Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", taxonomy.ids)
+    vouch()
+    texts = [row.text for row in dev]
+    bundle = load_bundle(folder)
+    answers = {}
+    for kind in ("torch", "openvino"):
+        engine = load_engine(bundle, EngineSettings(kind=kind, threads=0, batch_tokens=4096))
+        answers[kind] = paragraph_logits(Classifier(bundle, engine, 4096), texts)
+    fitted = {kind: fit_calibration(logits, labels) for kind, logits in answers.items()}
+    scores, probabilities = {}, {}
+    for kind, logits in answers.items():
+        probabilities[kind] = fitted["openvino"].probabilities(logits)
+        own = fitted[kind].probabilities(logits) >= fitted[kind].threshold
+        scores[kind] = float(f1_scores(own, labels)[labels.any(axis=0)].mean())
+    distance = float(np.abs(probabilities["torch"] - probabilities["openvino"]).max())
+    return fitted["openvino"], Gate(precision, scores["torch"], scores["openvino"], distance)
+
+
+def _write_model(
+    model: Path, folder: Path, precision: str, texts: Sequence[str], settings: ExportSettings, max_tokens: int
+) -> None:
+    """The Hugging Face files, weights in fp16, and `model.onnx` beside them."""
+    loaded = AutoModelForSequenceClassification.from_pretrained(model, dtype=torch.float32, attn_implementation="eager")
+    tokenizer = AutoTokenizer.from_pretrained(model)
+    loaded.half().save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    (folder / "model.safetensors").chmod(0o644)  # is written for its owner alone
+    onnx_file = folder / ONNX_MODEL
+    to_onnx(loaded.float().eval(), onnx_file)  # the rounded weights: what the bundle's reader would get
+    if precision == "int8":
+        sample = texts[:: max(1, len(texts) // settings.calibration_paragraphs)]
+        encoded = tokenizer(list(sample), truncation=True, max_length=max_tokens, return_token_type_ids=False)
+        _quantise(onnx_file, encoded["input_ids"])
+
+
+class _Logits(torch.nn.Module):
+    """Ids and mask in, logits out: what the engines are given."""
+
+    def __init__(self, model: Any) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, input_ids: torch.Tensor, attention_mask: torch.Tensor) -> torch.Tensor:
+        logits: torch.Tensor = self.model(input_ids=input_ids, attention_mask=attention_mask).logits
+        return logits
+
+
+def to_onnx(model: Any, file: Path) -> None:
+    ids = torch.randint(5, model.config.vocab_size, (2, 16))
+    mask = torch.ones_like(ids)
+    mask[0, 8:] = 0  # tracing drops a mask that hides nothing
+    axes = {0: "batch", 1: "tokens"}
+    with warnings.catch_warnings():
+        # The tracing exporter, on purpose: graphs of the newer one lack what the engines fuse attention by.
+        warnings.simplefilter("ignore")
+        torch.onnx.export(
+            _Logits(model),
+            (ids, mask),
+            str(file),
+            input_names=["input_ids", "attention_mask"],
+            output_names=["logits"],
+            dynamic_axes={"input_ids": axes, "attention_mask": axes, "logits": {0: "batch"}},
+            opset_version=17,
+            dynamo=False,
+        )
+
+
+def _quantise(file: Path, inputs: Sequence[Sequence[int]]) -> None:
+    """Static int8 of weights and activations (NNCF post-training quantisation, SmoothQuant)."""
+    import nncf
+    import onnx
+
+    rows = [np.array([ids], np.int64) for ids in inputs]
+    dataset = nncf.Dataset([{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in rows])
+    quantised = nncf.quantize(onnx.load(file), dataset, model_type=nncf.ModelType.TRANSFORMER, subset_size=len(rows))
+    onnx.save(quantised, file)

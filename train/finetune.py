@@ -1,0 +1,183 @@
+"""Fine-tuning: labelled paragraphs and a Chinese BERT in, a multi-label classifier in Hugging Face form out."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from datasets import Dataset
+from torch.nn import functional
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    DataCollatorWithPadding,
+    EarlyStoppingCallback,
+    EvalPrediction,
+    PreTrainedTokenizerBase,
+    Trainer,
+    TrainingArguments,
+)
+from transformers.trainer_utils import get_last_checkpoint
+
+from configs.settings import HOME, FinetuneSettings
+from configs.taxonomy import Taxonomy
+from policy_topics.errors import TrainingError
+from train.calibrate import fit_thresholds
+from train.hardware import device, has_bf16
+from train.metrics import f1_scores
+from train.runs import claim
+
+_DONE = "dev.json"
+
+_DROPOUTS = (
+    *("hidden_dropout_prob", "attention_probs_dropout_prob"),  # BERT, RoBERTa, ELECTRA
+    *("embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout"),  # ModernBERT
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Finetuned:
+    """A fine-tuned model: its folder and its macro-F1 on dev, at the thresholds that suit dev best."""
+
+    model: Path
+    seed: int
+    macro_f1: float
+
+
+def finetune(
+    train: Dataset, dev: Dataset, taxonomy: Taxonomy, settings: FinetuneSettings, out: Path
+) -> list[Finetuned]:
+    """Fine-tune one model a seed, the best on dev first. What `out` already holds is not trained again.
+
+    Args:
+        train, dev: columns `text` and `labels`, see `train.dataset.as_dataset`.
+
+    Raises:
+        TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data.
+    """
+    facts = {**settings.model_dump(mode="json", exclude={"seeds"}), "data": [train._fingerprint, dev._fingerprint]}
+    models = []
+    for seed in settings.seeds:
+        folder = out / f"seed-{seed}"
+        claim(folder, facts)
+        if not (folder / _DONE).exists():
+            _finetune_seed(train, dev, taxonomy, settings, seed, folder)
+        result = json.loads((folder / _DONE).read_text("utf-8"))
+        models.append(Finetuned(folder / "model", seed, result["macro_f1"]))
+    return sorted(models, key=lambda model: -model.macro_f1)
+
+
+def _finetune_seed(
+    train: Dataset, dev: Dataset, taxonomy: Taxonomy, settings: FinetuneSettings, seed: int, folder: Path
+) -> None:
+    torch.manual_seed(seed)  # of the head's first weights
+    tokenizer, model = _backbone(taxonomy, settings)
+    trainer = Trainer(
+        model=model,
+        args=_arguments(settings, seed, folder / "checkpoints"),
+        train_dataset=_tokenise(train, tokenizer, settings.max_tokens),
+        eval_dataset=_tokenise(dev, tokenizer, settings.max_tokens),
+        data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
+        compute_loss_func=_loss(np.array(train["labels"], np.float32), settings.positive_weight_power),
+        compute_metrics=_macro_f1,
+        callbacks=[EarlyStoppingCallback(settings.patience)],
+    )
+    checkpoints = folder / "checkpoints"
+    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
+    model.save_pretrained(folder / "model")  # the best: the trainer has put its weights back
+    tokenizer.save_pretrained(folder / "model")
+    done = {"macro_f1": trainer.state.best_metric, "history": trainer.state.log_history}
+    (folder / _DONE).write_text(json.dumps(done, indent=1) + "\n", "utf-8")
+    shutil.rmtree(checkpoints)
+
+
+def _last_checkpoint(folder: Path) -> str | None:
+    return get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
+
+
+def _backbone(taxonomy: Taxonomy, settings: FinetuneSettings) -> tuple[PreTrainedTokenizerBase, Any]:
+    """The tokenizer and the encoder, with a new head unless its topics are the taxonomy's."""
+    local = next((p for p in (Path(settings.backbone), HOME / settings.backbone) if p.is_dir()), None)
+    source = str(local or settings.backbone)
+    ids = taxonomy.ids
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        config = AutoConfig.from_pretrained(
+            source,
+            num_labels=len(ids),
+            id2label=dict(enumerate(ids)),
+            label2id={topic: i for i, topic in enumerate(ids)},
+            problem_type="multi_label_classification",
+        )
+        for name in _DROPOUTS:
+            if hasattr(config, name):
+                setattr(config, name, settings.dropout)
+        model = AutoModelForSequenceClassification.from_pretrained(
+            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
+        )
+    except (OSError, ValueError) as fault:
+        raise TrainingError(
+            f"backbone {settings.backbone!r} cannot be opened: {fault}\n"
+            "Give the folder of a Hugging Face BERT, or a hub name on a machine that reaches the hub."
+        ) from fault
+    return tokenizer, model
+
+
+def _arguments(settings: FinetuneSettings, seed: int, folder: Path) -> TrainingArguments:
+    return TrainingArguments(
+        output_dir=str(folder),
+        seed=seed,
+        num_train_epochs=settings.epochs,
+        per_device_train_batch_size=settings.batch_paragraphs,
+        per_device_eval_batch_size=64,
+        train_sampling_strategy="group_by_length",
+        learning_rate=settings.learning_rate,
+        warmup_steps=settings.warmup_share,
+        weight_decay=settings.weight_decay,
+        bf16=has_bf16(),
+        use_cpu=device().type == "cpu",
+        eval_strategy="epoch",
+        save_strategy="epoch",
+        save_total_limit=1,
+        logging_strategy="epoch",
+        load_best_model_at_end=True,
+        metric_for_best_model="macro_f1",
+        disable_tqdm=not sys.stderr.isatty(),
+        report_to="none",
+    )
+
+
+def _tokenise(data: Dataset, tokenizer: PreTrainedTokenizerBase, max_tokens: int) -> Dataset:
+    def encode(rows: dict[str, list[Any]]) -> dict[str, Any]:
+        encoded = tokenizer(rows["text"], truncation=True, max_length=max_tokens, return_token_type_ids=False)
+        return {**encoded, "labels": rows["labels"]}
+
+    return data.map(encode, batched=True, remove_columns=data.column_names)
+
+
+def _loss(labels: np.ndarray, power: float) -> Callable[..., torch.Tensor]:
+    """Binary cross-entropy; with `power` over 0 the positives of rare topics weigh more."""
+    positives = np.maximum(labels.sum(axis=0), 1)
+    weight = torch.from_numpy(((len(labels) - positives).clip(1) / positives) ** power).float()
+
+    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        logits = outputs.logits.float()
+        return functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weight.to(logits.device))
+
+    return loss
+
+
+def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:
+    probabilities = 1 / (1 + np.exp(-np.asarray(prediction.predictions)))
+    probabilities = probabilities.astype(np.float32)
+    labels = np.asarray(prediction.label_ids) > 0.5
+    f1 = f1_scores(probabilities >= fit_thresholds(probabilities, labels), labels)
+    return {"macro_f1": float(f1[labels.any(axis=0)].mean())}
