@@ -29,7 +29,7 @@ Window = tuple[int, ...]
 
 @dataclass(frozen=True, slots=True)
 class Tokenised:
-    """One text as windows: one, as a rule; more where it is longer than the encoder takes; none where it says nothing."""
+    """One text as windows: one, as a rule; more if it is longer than the encoder takes; none if it has no word."""
 
     windows: tuple[Window, ...]
 
@@ -145,8 +145,9 @@ class Classifier:
         """Whole sentences to a window, as many as fit; a sentence that is too long itself is cut."""
         windows: list[list[int]] = [[]]
         for sentence in self._tokenizer.encode_batch(sentences(text), add_special_tokens=False):
-            for start in range(0, len(sentence), self._room):
-                piece = sentence.ids[start : start + self._room]
+            ids = sentence.ids  # a copy each time it is asked for
+            for start in range(0, len(ids), self._room):
+                piece = ids[start : start + self._room]
                 if len(windows[-1]) + len(piece) > self._room:
                     windows.append([])
                 windows[-1].extend(piece)

@@ -28,7 +28,9 @@ def test_the_same_files_have_the_same_version(bundle: Path, tiny_bundle: Path) -
     assert load_bundle(bundle).version == load_bundle(tiny_bundle).version
 
 
-@pytest.mark.parametrize("name", ["model.safetensors", "model.onnx", "tokenizer.json", "calibration.json", "topics.yaml"])
+@pytest.mark.parametrize(
+    "name", ["model.safetensors", "model.onnx", "tokenizer.json", "calibration.json", "topics.yaml"]
+)
 def test_one_changed_byte_is_noticed(bundle: Path, name: str) -> None:
     content = bytearray((bundle / name).read_bytes())
     content[len(content) // 2] ^= 1

@@ -46,7 +46,9 @@ def test_a_text_has_the_same_answer_whatever_is_beside_it(classifier: Classifier
 
 
 def test_dirty_text_is_cleaned_first(classifier: Classifier) -> None:
-    dirty, clean = classifier.classify(["會(huì)議強(qiáng)調(diào),要抓好糧食生產(chǎn)。", "会议强调，要抓好粮食生产。"])
+    dirty, clean = classifier.classify(
+        ["會(huì)議強(qiáng)調(diào),要抓好糧食生產(chǎn)。", "会议强调，要抓好粮食生产。"]
+    )
     np.testing.assert_array_equal(dirty.probabilities, clean.probabilities)
 
 

@@ -63,7 +63,9 @@ def test_a_calibration_is_read_as_it_was_written(tmp_path: Path) -> None:
     values = np.array([1.5, 0.25], np.float32)
     Calibration(values, values - 1, values / 2).save(tmp_path / "calibration.json", ("a", "b"))
     read = load_calibration(tmp_path / "calibration.json", ("a", "b"))
-    np.testing.assert_allclose([read.temperature, read.bias, read.threshold], [values, values - 1, values / 2], atol=1e-5)
+    np.testing.assert_allclose(
+        [read.temperature, read.bias, read.threshold], [values, values - 1, values / 2], atol=1e-5
+    )
 
 
 def test_extreme_logits_give_no_warning_and_no_nan() -> None:

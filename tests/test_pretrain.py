@@ -56,7 +56,11 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
 ) -> None:
     whole = pretrain(corpus, tmp_path / "whole", settings(), lambda _: None)
     (tmp_path / "cut").mkdir()
-    for prepared in ("tokenizer.json", "train.npy", "held_out.npy"):  # a vocabulary comes out a little different each time
+    for prepared in (
+        "tokenizer.json",
+        "train.npy",
+        "held_out.npy",
+    ):  # a vocabulary comes out a little different each time
         shutil.copy(tmp_path / "whole" / prepared, tmp_path / "cut")
 
     save = module._save
@@ -82,7 +86,7 @@ def test_a_run_is_not_gone_on_with_under_other_settings(corpus: Path, tmp_path: 
 
 
 def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(TrainingError, match="no .txt"):
+    with pytest.raises(TrainingError, match=r"no \.txt"):
         pretrain(tmp_path, tmp_path / "run", settings(), lambda _: None)
 
 

@@ -1,4 +1,4 @@
-"""A tiny real bundle: a BERT of two small layers with random weights, its tokenizer, calibration and manifest."""
+"""A tiny real bundle: an encoder of two small layers with random weights, its tokenizer, calibration and manifest."""
 
 from __future__ import annotations
 
@@ -7,7 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+from transformers import (
+    AutoModelForSequenceClassification,
+    BertConfig,
+    BertForSequenceClassification,
+    ModernBertConfig,
+    ModernBertForSequenceClassification,
+)
 
 from configs.taxonomy import TOPICS_FILE, load_taxonomy
 from policy_topics.bundle import ONNX_MODEL, write_manifest
@@ -27,25 +33,22 @@ TEXTS = [
 ]
 
 
-def tiny_backbone(folder: Path, seed: int = 0) -> Path:
+def tiny_backbone(folder: Path, plain_bert: bool = False) -> Path:
     """A Hugging Face folder with a classification head for the taxonomy."""
     topics = load_taxonomy().ids
     tokenizer = as_transformers(train_tokenizer(TEXTS * 40, 400), MAX_TOKENS)
-    torch.manual_seed(seed)
-    config = BertConfig(
-        vocab_size=len(tokenizer),
-        hidden_size=32,
-        num_hidden_layers=2,
-        num_attention_heads=2,
-        intermediate_size=64,
-        max_position_embeddings=64,
-        type_vocab_size=1,
-        initializer_range=0.3,
-        num_labels=len(topics),
-        id2label=dict(enumerate(topics)),
-        problem_type="multi_label_classification",
-    )
-    BertForSequenceClassification(config).save_pretrained(folder)
+    torch.manual_seed(0)
+    shape = {
+        "vocab_size": len(tokenizer), "hidden_size": 32, "num_hidden_layers": 2, "num_attention_heads": 2,
+        "intermediate_size": 64, "max_position_embeddings": 64, "initializer_range": 0.1, "num_labels": len(topics),
+        "id2label": dict(enumerate(topics)), "problem_type": "multi_label_classification", "pad_token_id": 0,
+    }  # fmt: skip
+    if plain_bert:
+        BertForSequenceClassification(BertConfig(**shape)).save_pretrained(folder)
+    else:
+        special = {"bos_token_id": 2, "cls_token_id": 2, "eos_token_id": 3, "sep_token_id": 3}
+        layers = {"layer_types": ["full_attention"] * 2, "classifier_pooling": "mean"}
+        ModernBertForSequenceClassification(ModernBertConfig(**shape, **special, **layers)).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -53,7 +56,7 @@ def tiny_backbone(folder: Path, seed: int = 0) -> Path:
 def tiny_bundle(folder: Path) -> Path:
     """A bundle that loads and answers; its answers mean nothing."""
     tiny_backbone(folder)
-    model = BertForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
+    model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
     to_onnx(model, folder / ONNX_MODEL)
     shutil.copy(TOPICS_FILE, folder / "topics.yaml")
     ids = load_taxonomy().ids

@@ -31,6 +31,7 @@ from train.metrics import Labels, f1_scores
 
 Logits = NDArray[np.float32]
 
+
 @dataclass(frozen=True, slots=True)
 class Gate:
     """The engine's file beside the fp32 model on dev: macro-F1 of each, and the largest distance of a probability."""

@@ -139,7 +139,7 @@ def _model(tokenizer: Tokenizer, stream: Ids, settings: PretrainSettings, fresh:
         num_attention_heads=settings.heads,
         intermediate_size=5 * size // 2,
         max_position_embeddings=settings.max_tokens,
-        global_attn_every_n_layers=1,  # paragraphs are short: every layer sees all of them
+        layer_types=["full_attention"] * settings.layers,  # paragraphs are short: every layer sees all of them
         classifier_pooling="mean",
         pad_token_id=_id(tokenizer, PAD),
         bos_token_id=_id(tokenizer, CLS),
@@ -150,7 +150,7 @@ def _model(tokenizer: Tokenizer, stream: Ids, settings: PretrainSettings, fresh:
     model = ModernBertForMaskedLM(config)
     if fresh:
         vectors = torch.from_numpy(static_vectors(stream, config.vocab_size, size, settings.seed))
-        embeddings = model.get_input_embeddings().weight.data
+        embeddings = model.model.embeddings.tok_embeddings.weight.data
         seen = vectors.any(dim=1)
         embeddings[seen] = vectors[seen] * config.initializer_range
     model.to(device())  # type: ignore[arg-type]

@@ -93,9 +93,7 @@ def _stratify(groups: Sequence[Counter[str]], sizes: Sequence[int], shares: Sequ
         topic = min(left, key=lambda topic: (left[topic], topic))
         index, group = next((i, group) for i, group in waiting.items() if topic in group)
         scarce = [t for t in group if left[t] <= len(lacking[t])]
-        part = max(
-            parts, key=lambda part: (sum(part in lacking[t] for t in scarce), wanted[part][topic], room[part])
-        )
+        part = max(parts, key=lambda part: (sum(part in lacking[t] for t in scarce), wanted[part][topic], room[part]))
         placed[index] = part
         del waiting[index]
         room[part] -= sizes[index]

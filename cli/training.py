@@ -1,0 +1,160 @@
+"""`policy-topics pretrain`, `train` and `evaluate`."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.markdown import Markdown
+
+from configs.settings import Settings, resolve
+from configs.taxonomy import load_taxonomy
+from policy_topics.classifier import Classifier
+from policy_topics.errors import TrainingError
+
+if TYPE_CHECKING:
+    from train.pretrain import Progress
+
+
+def train(
+    context: typer.Context,
+    out: Annotated[Path, typer.Option(help="新模型包的目录。Folder of the new bundle; its name is the bundle's.")],
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--data",
+            exists=True,
+            dir_okay=False,
+            help="训练数据，可重复。Labelled paragraphs; repeatable (data.files).",
+        ),
+    ] = None,
+    dev: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--dev", exists=True, dir_okay=False, help="校准数据，可重复。To stop and calibrate on (data.dev_files)."
+        ),
+    ] = None,
+    test: Annotated[
+        list[Path] | None,
+        typer.Option("--test", exists=True, dir_okay=False, help="测试数据，可重复。To measure on (data.test_files)."),
+    ] = None,
+    backbone: Annotated[
+        str | None,
+        typer.Option(help="中文 BERT 的目录或 hub 名。Folder or hub name of a Chinese BERT (finetune.backbone)."),
+    ] = None,
+    seeds: Annotated[
+        str | None, typer.Option(metavar="1,2,3", help="每个种子一个模型，取最好者。One model a seed (finetune.seeds).")
+    ] = None,
+) -> None:
+    """微调、校准、导出并评测。Fine-tune, calibrate, export and measure; goes on where it was cut off."""
+    _needs_training()
+    from train.pipeline import train as run
+
+    console = Console()
+    trained = run(
+        _with_flags(context.obj, data, dev, test, backbone, seeds),
+        load_taxonomy(),
+        out,
+        work=out.with_name(f".{out.name}-work"),
+        say=lambda line: console.print(line, markup=False, highlight=False),
+    )
+    for split, metrics in trained.metrics.items():
+        console.print(
+            f"{split}: micro-F1 {metrics.micro_f1:.4f}, macro-F1 {metrics.macro_f1:.4f}, ECE {metrics.ece:.4f}"
+        )
+    console.print(f"模型包 bundle: {out} ({trained.bundle.version})")
+
+
+def evaluate(
+    context: typer.Context,
+    files: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            metavar="[FILE…]", exists=True, dir_okay=False, help="标注数据。Labelled paragraphs (data.test_files)."
+        ),
+    ] = None,
+    report: Annotated[
+        Path | None, typer.Option(file_okay=False, help="写入 metrics.json 与 report.md 的目录。Folder for the report.")
+    ] = None,
+) -> None:
+    """在标注数据上评测模型包。Measure the bundle on labelled paragraphs."""
+    _needs_training()
+    from train.dataset import read
+    from train.evaluate import evaluate as run
+    from train.evaluate import markdown
+
+    settings: Settings = context.obj
+    classifier = Classifier.load(resolve(settings.bundle), settings.engine)
+    taxonomy = classifier.bundle.taxonomy
+    metrics = run(classifier, read(files or [resolve(file) for file in settings.data.test_files], taxonomy))
+    text = markdown(metrics, taxonomy)
+    Console().print(Markdown(text) if Console().is_terminal else text)
+    if report:
+        report.mkdir(parents=True, exist_ok=True)
+        title = f"# {classifier.bundle.name} {classifier.bundle.version}, {classifier.engine.name}\n\n"
+        (report / "report.md").write_text(title + text, "utf-8")
+        (report / "metrics.json").write_text(metrics.model_dump_json(indent=1) + "\n", "utf-8")
+
+
+def pretrain(
+    context: typer.Context,
+    corpus: Annotated[
+        Path,
+        typer.Argument(exists=True, file_okay=False, help="原始文本目录。Folder of .txt, .txt.gz or .txt.xz files."),
+    ],
+    out: Annotated[
+        Path, typer.Option(file_okay=False, help="模型与检查点的目录。Folder of checkpoints and the model.")
+    ],
+) -> None:
+    """从零预训练中文 BERT。Pre-train a Chinese BERT from scratch; goes on from the last checkpoint."""
+    _needs_training()
+    from train.pretrain import pretrain as run
+
+    console = Console()
+
+    def report(now: Progress) -> None:
+        held_out = "" if now.held_out_loss is None else f", held-out {now.held_out_loss:.3f}"
+        left = (now.steps - now.step) * now.tokens_per_step / now.tokens_per_second / 60
+        console.print(
+            f"step {now.step}/{now.steps}: loss {now.loss:.3f}{held_out}, "
+            f"{now.tokens_per_second:,.0f} tokens/s, {left:.0f} min left"
+        )
+
+    console.print(f"预训练模型 model: {run(corpus, out, context.obj.pretrain, report)}")
+
+
+def _with_flags(
+    settings: Settings,
+    data: list[Path] | None,
+    dev: list[Path] | None,
+    test: list[Path] | None,
+    backbone: str | None,
+    seeds: str | None,
+) -> Settings:
+    files: dict[str, Any] = {
+        key: tuple(value) for key, value in (("files", data), ("dev_files", dev), ("test_files", test)) if value
+    }
+    tuning: dict[str, Any] = {"backbone": backbone} if backbone else {}
+    if seeds:
+        try:
+            tuning["seeds"] = tuple(int(seed) for seed in seeds.split(","))
+        except ValueError:
+            raise typer.BadParameter(f"--seeds {seeds!r}: write whole numbers, e.g. --seeds 1,2,3") from None
+    return settings.model_copy(
+        update={
+            "data": settings.data.model_copy(update=files),
+            "finetune": settings.finetune.model_copy(update=tuning),
+        }
+    )
+
+
+def _needs_training() -> None:
+    try:
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+    except ModuleNotFoundError as missing:
+        raise TrainingError(
+            f"{missing.name} is not installed; training needs more than serving: make setup-train"
+        ) from None

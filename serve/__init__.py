@@ -1,0 +1,1 @@
+"""Policy topics over HTTP: a BentoML service around one Starlette app."""

@@ -1,0 +1,181 @@
+"""The micro-batcher: windows of many requests, run together in batches of like length.
+
+BentoML has batching of its own (`batchable=True`), and it does not fit here: it counts items and not tokens, so one
+long paragraph pads every short one; one exception fails every request in the batch; and over its latency target it
+sheds load with 503. This one is a queue inside the process, in front of one engine thread (the engine uses all cores).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_right
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from policy_topics.classifier import Tokenised, Window
+from policy_topics.engine import Logits, batches
+
+Run = Callable[[Sequence[Window]], Logits]
+
+SHARE = 8
+"""A request fills at most this part of the queue, whatever its size: a long document alone neither is refused nor
+keeps others out."""
+
+
+class Busy(Exception):
+    """The queue is full; nothing of the request was taken."""
+
+
+@dataclass(eq=False, slots=True)
+class _Request:
+    windows: list[Window]
+    logits: Logits
+    done: asyncio.Future[None]
+    waiting: list[tuple[int, int]] = field(init=False)
+    """(tokens, index) of the windows not yet given to the engine, shortest first."""
+    waiting_tokens: int = field(init=False)
+    unfinished: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.waiting = sorted((len(window), index) for index, window in enumerate(self.windows))
+        self.waiting_tokens = sum(tokens for tokens, _ in self.waiting)
+        self.unfinished = len(self.windows)
+
+    def take(self, longest: int) -> int | None:
+        """Index of the longest waiting window of at most `longest` tokens, unless that is under half as long."""
+        place = bisect_right(self.waiting, (longest, len(self.windows))) - 1
+        if place < 0 or self.waiting[place][0] * 2 < longest:
+            return None
+        tokens, index = self.waiting.pop(place)
+        self.waiting_tokens -= tokens
+        return index
+
+    def give(self, index: int, logits: Logits) -> None:
+        self.logits[index] = logits
+        self.unfinished -= 1
+        if not self.unfinished and not self.done.done():
+            self.done.set_result(None)
+
+    def fail(self, fault: Exception) -> None:
+        self.drop()
+        if not self.done.done():
+            self.done.set_exception(fault)
+
+    def drop(self) -> None:
+        self.waiting.clear()
+        self.waiting_tokens = 0
+
+
+class Batcher:
+    """Runs the windows of all requests through `run`, one batch at a time.
+
+    Requests lead a batch in turn, so a request of one paragraph waits for at most one batch of each other request,
+    however long those are. The leader's longest window sets the length; every request then adds windows of like
+    length in turn, until the batch is full. What cannot be in this batch waits for its own request's turn.
+
+    Args:
+        run: windows in, logits out; called in a thread of its own, never twice at once.
+        topics: width of the logits.
+        batch_tokens: most tokens in a batch, padding included; a longer window runs alone.
+        queue_tokens: tokens that may wait.
+    """
+
+    def __init__(self, run: Run, topics: int, batch_tokens: int, queue_tokens: int) -> None:
+        self._run = run
+        self._topics = topics
+        self._batch_tokens = batch_tokens
+        self._queue_tokens = queue_tokens
+        self._share = max(1, queue_tokens // SHARE)
+        self._turns: deque[_Request] = deque()
+        self._worker: asyncio.Task[None] | None = None
+        self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
+
+    @property
+    def waiting_tokens(self) -> int:
+        """Tokens that wait for the engine, padding not included."""
+        return sum(request.waiting_tokens for request in self._turns)
+
+    def check(self, tokens: int = 1) -> None:
+        """Raise `Busy` if a request of so many tokens would be refused now."""
+        taken = sum(min(request.waiting_tokens, self._share) for request in self._turns)
+        if taken + min(tokens, self._share) > self._queue_tokens:
+            raise Busy
+
+    async def submit(self, paragraphs: Sequence[Tokenised]) -> list[Logits]:
+        """Logits (windows, topics) of each paragraph; one without windows gets none. Cancelling drops what waits.
+
+        Raises:
+            Busy: the queue is full.
+            Exception: what the engine raised for a window of this request.
+        """
+        windows = [window for paragraph in paragraphs for window in paragraph.windows]
+        logits = np.empty((len(windows), self._topics), np.float32)
+        if windows:
+            await self._queue(_Request(windows, logits, asyncio.get_running_loop().create_future()))
+        ends = np.cumsum([len(paragraph.windows) for paragraph in paragraphs])
+        return np.split(logits, ends[:-1]) if paragraphs else []
+
+    async def close(self) -> None:
+        """Give up what waits and let the engine thread end."""
+        if self._worker:
+            self._worker.cancel()
+        for request in self._turns:
+            request.done.cancel()
+        self._thread.shutdown(wait=False, cancel_futures=True)
+
+    async def _queue(self, request: _Request) -> None:
+        self.check(request.waiting_tokens)
+        self._turns.append(request)
+        if self._worker is None or self._worker.done():
+            self._worker = asyncio.create_task(self._work())
+        try:
+            await request.done
+        finally:
+            request.drop()
+
+    async def _work(self) -> None:
+        while batch := self._next_batch():
+            await self._run_batch(batch)
+
+    def _next_batch(self) -> list[tuple[_Request, int]]:
+        self._turns = deque(request for request in self._turns if request.waiting)
+        if not self._turns:
+            return []
+        longest = self._turns[0].waiting[-1][0]
+        room = self._room(longest)
+        batch: list[tuple[_Request, int]] = []
+        takers = list(self._turns)
+        while takers:
+            still: list[_Request] = []
+            for request in takers:
+                if len(batch) < room and (index := request.take(longest)) is not None:
+                    batch.append((request, index))
+                    still.append(request)
+            takers = still
+        self._turns.rotate(-1)
+        return batch
+
+    def _room(self, longest: int) -> int:
+        """How many windows of this length the engine takes for one batch, as it pads them."""
+        fit = max(1, self._batch_tokens // longest)
+        return len(next(batches([longest] * fit, self._batch_tokens)))
+
+    async def _run_batch(self, batch: list[tuple[_Request, int]]) -> None:
+        loop = asyncio.get_running_loop()
+        windows = [request.windows[index] for request, index in batch]
+        try:
+            logits = await loop.run_in_executor(self._thread, self._run, windows)
+            answers = list(zip(batch, logits, strict=True))
+        except Exception as fault:
+            if len(batch) == 1:
+                batch[0][0].fail(fault)
+            else:  # one of them is at fault: alone, it fails only its own request
+                for piece in batch:
+                    await self._run_batch([piece])
+            return
+        for (request, index), row in answers:
+            request.give(index, row)

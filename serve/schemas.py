@@ -1,0 +1,156 @@
+"""What goes in and comes out over HTTP. Requests are validated models; answers are typed dictionaries."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NotRequired
+
+from pydantic import BaseModel, ConfigDict, Field
+from typing_extensions import TypedDict
+
+
+class _Body(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True)
+
+
+class Options(_Body):
+    """How to choose the topics of a paragraph."""
+
+    top_k: Annotated[int, Field(ge=1, description="Give at most so many topics of a paragraph.")] | None = None
+    threshold: (
+        Annotated[
+            float,
+            Field(
+                ge=0,
+                le=1,
+                description="Give the topics of at least this probability, instead of by the threshold of each topic.",
+            ),
+        ]
+        | None
+    ) = None
+    crosswalk: Annotated[
+        bool, Field(description="Put the CAP codes (`cap`) and the State Council class (`gov`) beside each topic.")
+    ] = False
+
+
+class Item(_Body):
+    """One paragraph."""
+
+    id: Annotated[str, Field(max_length=256, description="Comes back with the result.")] | None = None
+    text: Annotated[
+        str, Field(description="One paragraph. It is cleaned first. Without words in it, it has no topics.")
+    ]
+
+
+class ClassifyRequest(_Body):
+    """Paragraphs to classify."""
+
+    items: Annotated[list[Item], Field(description="The results are in this order.")]
+    options: Options = Options()
+
+
+class DocumentRequest(_Body):
+    """A document as text."""
+
+    text: str
+    name: Annotated[str, Field(max_length=256, description="Comes back in `document`.")] = ""
+    options: Options = Options()
+
+
+class ModelName(TypedDict):
+    """The model that answered."""
+
+    name: str
+    version: str
+    taxonomy: Annotated[int, Field(description="Version of the taxonomy it was trained on.")]
+
+
+class TopicAnswer(TypedDict):
+    """A topic that a paragraph carries."""
+
+    id: str
+    name: Annotated[str, Field(description="Chinese; English if `Accept-Language` begins with `en`.")]
+    probability: Annotated[float, Field(description="Calibrated, 0 to 1.")]
+    cap: NotRequired[Annotated[list[int], Field(description="CAP major topics; with `options.crosswalk`.")]]
+    gov: NotRequired[Annotated[str | None, Field(description="State Council subject class; with `options.crosswalk`.")]]
+
+
+class Topics(TypedDict):
+    """The topics of one paragraph."""
+
+    topics: Annotated[list[TopicAnswer], Field(description="Most probable first; empty if it carries none.")]
+    primary: Annotated[str | None, Field(description="Id of the first topic.")]
+    tokens: Annotated[int, Field(description="Tokens of the cleaned text.")]
+    windows: Annotated[int, Field(description="Runs through the model: over 1 if it is longer than the encoder takes.")]
+
+
+class ItemResult(Topics):
+    """The topics of one item."""
+
+    id: str | None
+
+
+class Classification(TypedDict):
+    """Answer of /classify."""
+
+    model: ModelName
+    results: list[ItemResult]
+
+
+class ParagraphResult(Topics):
+    """The topics of one paragraph of a document."""
+
+    index: int
+    start: Annotated[int, Field(description="Offset in the decoded document, in code points.")]
+    end: Annotated[int, Field(description="Offset after the paragraph's last code point.")]
+    text: Annotated[str, Field(description="The paragraph, cleaned.")]
+
+
+class DocumentTopic(TypedDict):
+    """A topic of the document."""
+
+    id: str
+    name: str
+    share: Annotated[
+        float,
+        Field(
+            description="Characters of the paragraphs that carry the topic, over the characters of all paragraphs "
+            "(cleaned text). A paragraph counts wholly for each of its topics, so shares can add up to more than 1."
+        ),
+    ]
+
+
+class DocumentAbout(TypedDict):
+    """How the document was read."""
+
+    name: str
+    media_type: str
+    encoding: str | None
+
+
+class DocumentClassification(TypedDict):
+    """Answer of /classify_document."""
+
+    model: ModelName
+    document: DocumentAbout
+    results: list[ParagraphResult]
+    document_topics: Annotated[list[DocumentTopic], Field(description="Largest share first.")]
+    dropped: Annotated[list[str], Field(description="Boilerplate lines that were left out.")]
+
+
+class LimitsAnswer(TypedDict):
+    """What one request may hold. Each is a setting `serve.…`."""
+
+    max_body_bytes: int
+    max_items: int
+    max_item_characters: int
+    max_document_characters: int
+    timeout_seconds: int
+
+
+class ModelAnswer(ModelName):
+    """Answer of /model."""
+
+    topics: Annotated[int, Field(description="Number of topics.")]
+    engine: str
+    metrics: Annotated[dict[str, Any], Field(description="`metrics.json` of the bundle.")]
+    limits: LimitsAnswer

@@ -1,0 +1,41 @@
+"""The BentoML service: it runs our app in a worker process, packs it into a bento, and answers the probes.
+
+The endpoints are a mounted ASGI app and not `@bentoml.api` methods: those are POST only, ignore unknown fields, read
+bodies of any size, and have errors in a form of their own. Nor is there a `bentoml.depends()`: it drops connections
+under load.
+"""
+
+from __future__ import annotations
+
+import bentoml
+
+from configs.settings import load_settings, resolve
+from policy_topics.classifier import Classifier
+from serve.api import create_app
+
+# BentoML wants the app and its timeout when the class is made, so the settings are read on import; no model is.
+_settings = load_settings()
+_app = create_app(_settings, lambda: Classifier.load(resolve(_settings.bundle), _settings.engine))
+
+
+@bentoml.service(
+    name="policy_topics",
+    workers=1,  # the engine uses all cores; a second worker would load a second model and share them
+    # Ours answers first (serve.limits); BentoML's has no off switch.
+    traffic={"timeout": _settings.serve.timeout_seconds + 5},
+    metrics={"enabled": False},  # serve.metrics says why
+    # BentoML's timeout middleware keeps the trace span of each request (11 KB) until the timeout is over. A config file
+    # of BentoML's can switch tracing on again.
+    tracing={"excluded_urls": ".*"},
+)
+@bentoml.asgi_app(_app, path="/")
+class PolicyTopics:
+    """Which policy topics a Chinese policy text is about, paragraph by paragraph."""
+
+    async def __is_alive__(self) -> bool:
+        """BentoML's /livez."""
+        return not _app.state.model.failed
+
+    async def __is_ready__(self) -> bool:
+        """BentoML's /readyz: whether the model has run."""
+        return bool(_app.state.model.ready)

@@ -1,0 +1,124 @@
+"""The command line as a user meets it: what is printed, and the exit code."""
+
+from __future__ import annotations
+
+import json
+import re
+import sys
+from pathlib import Path
+
+import pytest
+
+from cli.main import main
+from configs.settings import HOME
+
+REPORT = (
+    "縣委常委會召開會議。 會議傳達學(xué)習(xí)了教育工作會議精神,要加快補(bǔ)齊學(xué)校短板。 "
+    "會議研究部署了防汛工作,要嚴格值班。"
+)
+
+
+@pytest.fixture
+def run(monkeypatch: pytest.MonkeyPatch, tiny_bundle: Path, capfd: pytest.CaptureFixture[str]):  # type: ignore[no-untyped-def]
+    """Run the command line on the tiny bundle: exit code, standard output, standard error."""
+    monkeypatch.setenv("POLICY_TOPICS_BUNDLE", str(tiny_bundle))
+
+    def call(*arguments: str) -> tuple[int, str, str]:
+        monkeypatch.setattr(sys, "argv", ["policy-topics", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        out, err = capfd.readouterr()
+        return int(ended.value.code or 0), out, err
+
+    return call
+
+
+def test_classify_json_prints_one_object_a_paragraph(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "report.txt"
+    file.write_text(REPORT, "utf-8")
+    code, out, _ = run("classify", str(file), "--json")
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert code == 0
+    assert [row["index"] for row in rows] == list(range(len(rows)))
+    assert len(rows) == 3
+    for row in rows:
+        assert list(row) == ["document", "index", "start", "end", "text", "topics", "primary"]
+        assert row["document"] == str(file)
+        assert "(" not in row["text"]
+        assert REPORT[row["start"]] == {"县": "縣", "会": "會"}[row["text"][0]]
+
+
+def test_classify_prints_a_table(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "report.txt"
+    file.write_text(REPORT, "utf-8")
+    code, out, _ = run("classify", str(file))
+    assert code == 0
+    assert "会议研究部署了防汛工作" in re.sub(r"[\s│|]", "", out)
+
+
+def test_a_file_in_gb18030_reads_the_same(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "report.txt"
+    file.write_bytes("会议研究部署了防汛工作，要求各乡镇严格执行值班制度。".encode("gb18030"))
+    _, out, _ = run("classify", str(file), "--json")
+    assert json.loads(out)["text"] == "会议研究部署了防汛工作，要求各乡镇严格执行值班制度。"
+
+
+def test_files_that_cannot_be_read_are_named_and_the_rest_is_done(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    good, picture = tmp_path / "good.txt", tmp_path / "picture.png"
+    good.write_text("会议研究了教育工作。", "utf-8")
+    picture.write_bytes(b"\x89PNG\r\n\x1a\n\x00\x00\x00\x0dIHDR")
+    code, out, err = run("classify", str(picture), str(tmp_path / "none.txt"), str(good), "--json")
+    assert code == 1
+    assert json.loads(out)["document"] == str(good)
+    assert "picture.png" in err
+    assert "none.txt" in err
+    assert "2 of 3" in err
+
+
+def test_a_broken_bundle_is_one_clear_message_and_exit_code_2(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = run("--set", f"bundle={tmp_path}", "classify", "x.txt")
+    assert code == 2
+    assert "no model bundle here" in err
+    assert "Traceback" not in err
+
+
+def test_an_unknown_setting_is_named(run) -> None:  # type: ignore[no-untyped-def]
+    code, _, err = run("--set", "serve.prot=1", "models", "show")
+    assert code == 2
+    assert "did you mean serve.port?" in err
+
+
+def test_models_show_verifies_and_describes_the_bundle(run) -> None:  # type: ignore[no-untyped-def]
+    code, out, _ = run("models", "show")
+    assert code == 0
+    assert "tiny" in out
+    assert "33 topics" in out
+
+
+def test_evaluate_prints_a_table_and_writes_a_report(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "推进高标准农田建设。", "labels": ["agriculture"]}\n', "utf-8")
+    code, out, _ = run("evaluate", str(file), "--report", str(tmp_path / "report"))
+    assert code == 0
+    assert "macro-F1" in out
+    assert json.loads((tmp_path / "report" / "metrics.json").read_text("utf-8"))["paragraphs"] == 1
+    assert "| `agriculture` |" in (tmp_path / "report" / "report.md").read_text("utf-8")
+
+
+def test_evaluating_on_a_topic_that_the_bundle_does_not_know_names_the_line(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "夜观天象。", "labels": ["astrology"]}\n', "utf-8")
+    code, _, err = run("evaluate", str(file))
+    assert code == 2
+    assert "rows.jsonl:1" in err
+    assert "astrology" in err
+
+
+def test_every_command_of_the_readme_exists(run) -> None:  # type: ignore[no-untyped-def]
+    readme = (HOME / "README.md").read_text("utf-8")
+    commands = set(re.findall(r"policy-topics(?: --set \S+)? ([a-z]+)", readme)) - {"laughs"}
+    assert {"classify", "train", "serve", "data"} <= commands
+    for command in commands:
+        code, out, _ = run(command, "--help")
+        assert code == 0, command
+        assert "Usage" in out
