@@ -5,7 +5,7 @@
 The linear model is TF-IDF of character 1- to 3-grams with one LinearSVC a topic, trained on the --train files: give
 those that the bundle was trained on. Two columns for each model:
 
-- `own`: with thresholds that were set on all of these very paragraphs. Kind to both alike; the bundle as it serves.
+- `own`: with calibration and thresholds set on all of these very paragraphs. Kind to both alike.
 - `cross`: each half of the documents is judged with calibration and thresholds set on the other half.
 """
 
@@ -63,8 +63,8 @@ def cross(scores: Scores, labels: Labels, topics: tuple[str, ...], half: NDArray
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--dev", type=Path, nargs="+", required=True)
-    parser.add_argument("--train", type=Path, nargs="+", required=True)
+    parser.add_argument("--dev", type=Path, action="append", required=True)
+    parser.add_argument("--train", type=Path, action="append", required=True)
     parser.add_argument("--bundle", type=Path)
     arguments = parser.parse_args()
     settings, taxonomy = load_settings(), load_taxonomy()

@@ -11,13 +11,14 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from configs.settings import Settings, resolve
 from configs.taxonomy import Taxonomy
 from policy_topics.classifier import Classifier, Prediction
 from policy_topics.documents import Document, read_document
 from policy_topics.errors import DocumentError
-from policy_topics.segment import Paragraph, paragraphs
+from policy_topics.segment import Paragraph, Segmented, paragraphs
 
 STDIN = "-"
 
@@ -39,13 +40,14 @@ def classify(
     settings: Settings = context.obj
     classifier = Classifier.load(resolve(settings.bundle), settings.engine)
     # A terminal is as wide as it is; a file or a pipe should not be broken at 80 columns.
-    out, err = Console(width=None if sys.stdout.isatty() else 160), Console(stderr=True, soft_wrap=True)
+    out = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
+    err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     unread = 0
     for name in files or [STDIN]:
         try:
             document = _read(name)
         except (OSError, DocumentError) as fault:
-            err.print(f"未读取 not read: {name}: {fault}", style="red", markup=False, highlight=False)
+            err.print(f"未读取 not read: {name}: {fault}", style="red")
             unread += 1
             continue
         segmented = paragraphs(document.text)
@@ -56,13 +58,21 @@ def classify(
                 print(line)
         else:
             out.print(_table(document, pairs, classifier.bundle.taxonomy))
-            for dropped in segmented.dropped:
-                out.print(
-                    f"未分类的非正文 left out as boilerplate: {dropped}", style="dim", markup=False, highlight=False
-                )
+        for remark in _remarks(document, segmented):
+            err.print(f"{name}: {remark}")
     if unread:
         err.print(f"{unread} 个文件未能读取 {unread} of {len(files or [STDIN])} could not be read", style="red")
         raise typer.Exit(1)
+
+
+def _remarks(document: Document, segmented: Segmented) -> Iterator[str]:
+    """What a user should know beside the topics, so that nothing is left out in silence."""
+    if document.encoding and "replaced" in document.encoding:
+        yield f"有字节无法解码 read as {document.encoding}"
+    if not segmented.paragraphs:
+        yield "没有可判断的文字 no text to classify"
+    for dropped in segmented.dropped:
+        yield f"非正文，未判断 left out as boilerplate: {dropped}"
 
 
 def _read(name: str) -> Document:
@@ -87,7 +97,7 @@ def _json_lines(document: Document, pairs: list[tuple[Paragraph, Prediction]]) -
 
 
 def _table(document: Document, pairs: list[tuple[Paragraph, Prediction]], taxonomy: Taxonomy) -> Table:
-    table = Table(title=document.name, title_justify="left", show_lines=True)
+    table = Table(title=Text(document.name), title_justify="left", show_lines=True)
     table.add_column("#", justify="right", no_wrap=True)
     table.add_column("段落 paragraph", ratio=3, overflow="fold")
     table.add_column("主题 topics", ratio=1, overflow="fold")

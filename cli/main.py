@@ -16,7 +16,7 @@ from rich.console import Console
 from cli import classify, data, models, serve, training
 from configs.settings import SettingsError, load_settings
 from configs.taxonomy import TaxonomyError
-from policy_topics.errors import PolicyTopicsError
+from policy_topics.errors import DataError, PolicyTopicsError
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -50,12 +50,12 @@ def settings(
 
 
 def main() -> None:
-    """Entry point: a fault that a user can do something about becomes one clear message and exit code 2."""
+    """Entry point: a fault that a user can do something about becomes one clear message and its exit code."""
     try:
         app()
     except (PolicyTopicsError, SettingsError, TaxonomyError) as fault:
         Console(stderr=True, soft_wrap=True).print(f"错误 error: {fault}", style="red", markup=False, highlight=False)
-        sys.exit(2)
+        sys.exit(1 if isinstance(fault, DataError) else 2)
 
 
 def _assignment(text: str) -> tuple[str, Any]:

@@ -1,4 +1,4 @@
-"""`policy-topics models`: what bundles there are and what they say of themselves."""
+"""`policy-topics models`: what a bundle says of itself."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 from rich.table import Table
+from rich.text import Text
 
 from configs.settings import Settings, resolve
 from policy_topics.bundle import load_bundle
@@ -33,7 +34,7 @@ def show(
     settings: Settings = context.obj
     opened = load_bundle(bundle or resolve(settings.bundle))
     manifest = opened.manifest
-    table = Table("", "", show_header=False, title=f"{opened.name} {opened.version}", title_justify="left")
+    table = Table("", "", show_header=False, title=Text(f"{opened.name} {opened.version}"), title_justify="left")
     size = sum((opened.path / name).stat().st_size for name in manifest.files)
     rows = {
         "folder 目录": str(opened.path),
@@ -52,7 +53,7 @@ def show(
         )
     for row in rows.items():
         table.add_row(*row)
-    Console().print(table)
+    Console(markup=False, highlight=False).print(table)
 
 
 def _metrics(path: Path) -> dict[str, dict[str, float]]:

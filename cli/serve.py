@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
-from configs.settings import Settings
+from configs.settings import override
 
 
 def serve(
@@ -17,6 +17,5 @@ def serve(
     """启动服务。Run the HTTP service."""
     from serve.run import run  # brings in BentoML, which takes a second
 
-    settings: Settings = context.obj
-    given: dict[str, Any] = {key: value for key, value in (("host", host), ("port", port)) if value is not None}
-    run(settings.model_copy(update={"serve": settings.serve.model_copy(update=given)}))
+    given = {"serve.host": host, "serve.port": port}
+    run(override(context.obj, {key: value for key, value in given.items() if value is not None}))

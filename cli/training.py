@@ -9,7 +9,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from configs.settings import Settings, resolve
+from configs.settings import Settings, override, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
 from policy_topics.errors import TrainingError
@@ -133,21 +133,11 @@ def _with_flags(
     backbone: str | None,
     seeds: str | None,
 ) -> Settings:
-    files: dict[str, Any] = {
-        key: tuple(value) for key, value in (("files", data), ("dev_files", dev), ("test_files", test)) if value
-    }
-    tuning: dict[str, Any] = {"backbone": backbone} if backbone else {}
-    if seeds:
-        try:
-            tuning["seeds"] = tuple(int(seed) for seed in seeds.split(","))
-        except ValueError:
-            raise typer.BadParameter(f"--seeds {seeds!r}: write whole numbers, e.g. --seeds 1,2,3") from None
-    return settings.model_copy(
-        update={
-            "data": settings.data.model_copy(update=files),
-            "finetune": settings.finetune.model_copy(update=tuning),
-        }
-    )
+    given = {"data.files": data, "data.dev_files": dev, "data.test_files": test, "finetune.backbone": backbone}
+    flags: dict[str, Any] = {key: value for key, value in given.items() if value}
+    if seeds is not None:
+        flags["finetune.seeds"] = seeds.split(",")
+    return override(settings, flags)
 
 
 def _needs_training() -> None:

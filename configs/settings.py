@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import difflib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -26,6 +26,7 @@ ENV_PREFIX = "POLICY_TOPICS_"
 ENV_FILE = f"{ENV_PREFIX}CONFIG"
 
 Positive = Annotated[int, Field(ge=1)]
+Seed = Annotated[int, Field(ge=0)]
 Share = Annotated[float, Field(ge=0, le=1)]
 
 
@@ -62,7 +63,7 @@ class DataSettings(_Section):
     duplicate_similarity: Annotated[float, Field(gt=0, le=1)]
     dev_share: Share
     test_share: Share
-    split_seed: int
+    split_seed: Seed
 
 
 class PretrainSettings(_Section):
@@ -81,7 +82,7 @@ class PretrainSettings(_Section):
     masked_share: Annotated[float, Field(gt=0, lt=1)]
     held_out_share: Annotated[float, Field(gt=0, lt=1)]
     evaluate_every: Positive
-    seed: int
+    seed: Seed
 
 
 class FinetuneSettings(_Section):
@@ -95,7 +96,7 @@ class FinetuneSettings(_Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     max_tokens: Positive
     positive_weight_power: Share
-    seeds: Annotated[tuple[int, ...], Field(min_length=1)]
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
 
 
 class ExportSettings(_Section):
@@ -151,8 +152,25 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
             in_defaults = InitSettingsSource(settings_cls, defaults)
             return init_settings, env_settings, in_file, in_defaults
 
+    return _validated(lambda: Layered(**layers["flag"]))
+
+
+def override(settings: Settings, flags: Mapping[str, Any]) -> Settings:
+    """Settings with some of them replaced, by dotted key.
+
+    Raises:
+        SettingsError: a bad value.
+    """
+    content = settings.model_dump()
+    for key, value in flags.items():
+        section, name = key.split(".")
+        content[section][name] = value
+    return _validated(lambda: Settings.model_validate(content))
+
+
+def _validated(read: Callable[[], Settings]) -> Settings:
     try:
-        return Layered(**layers["flag"])
+        return read()
     except ValidationError as fault:
         faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in fault.errors())
         raise SettingsError(f"settings that cannot be used:\n{faults}\nEach is explained in {DEFAULT_FILE}") from None
@@ -184,6 +202,8 @@ def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
         branch = tree
         for section in sections:
             branch = branch.setdefault(section, {})
+            if not isinstance(branch, dict):
+                raise SettingsError(f"{section} is a section; set one of its keys, as in {dotted}, not itself")
         branch[key] = value
     return tree
 

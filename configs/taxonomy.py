@@ -60,6 +60,12 @@ class Taxonomy(BaseModel):
         raise KeyError(topic_id)
 
 
+def save_taxonomy(taxonomy: Taxonomy, file: Path) -> None:
+    """Write a `topics.yaml` that `load_taxonomy` reads back the same."""
+    content = taxonomy.model_dump(mode="json", by_alias=True)
+    file.write_text(yaml.safe_dump(content, allow_unicode=True, sort_keys=False, width=120), "utf-8")
+
+
 def load_taxonomy(file: Path = TOPICS_FILE) -> Taxonomy:
     """Read a `topics.yaml`.
 

@@ -8,6 +8,7 @@ these beside it: the engine's files, `topics.yaml`, `calibration.json`, `metrics
 from __future__ import annotations
 
 import hashlib
+import json
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
@@ -23,6 +24,7 @@ from policy_topics.fingerprint import text_fingerprint
 MANIFEST = "manifest.json"
 ONNX_MODEL = "model.onnx"
 FORMAT: Final = 1
+REQUIRED = ("config.json", "tokenizer.json", "model.safetensors", ONNX_MODEL, "topics.yaml", "calibration.json")
 
 
 class Manifest(BaseModel):
@@ -32,8 +34,8 @@ class Manifest(BaseModel):
 
     format: Literal[1] = FORMAT
     name: str
-    version: str
-    """First twelve digits of the hash of all files: the same content has the same version."""
+    version: str = ""
+    """Twelve digits of the hash of the rest of the manifest, so of every file: same content, same version."""
     taxonomy: int
     max_tokens: int
     """Longest window in tokens, special tokens included: what the model has seen in training."""
@@ -48,6 +50,21 @@ class Manifest(BaseModel):
     """Version of the bundle whose weights the training started from, if any."""
     files: dict[str, str]
     """sha256 of every other file, by path inside the bundle."""
+
+    def content_version(self) -> str:
+        """What `version` must be."""
+        rest = self.model_dump_json(exclude={"version"})
+        return hashlib.sha256(rest.encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True, slots=True)
+class Provenance:
+    """What a bundle is called and what it was made from; see `Manifest` for the fields."""
+
+    name: str
+    max_tokens: int
+    data_fingerprint: str
+    parent: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,32 +114,34 @@ def load_bundle(path: Path) -> Bundle:
             f"{path}: its topics.yaml is version {taxonomy.version}, its manifest says {manifest.taxonomy}; "
             "put back the topics.yaml that it was trained with"
         )
+    _verify_outputs(path, taxonomy)
+    if manifest.version != manifest.content_version():
+        raise BundleError(f"{file}: was edited after it was written; fetch the bundle again")
     return Bundle(path, manifest, taxonomy, load_calibration(path / "calibration.json", taxonomy.ids))
 
 
-def write_manifest(
-    path: Path, name: str, max_tokens: int, precision: str, data_fingerprint: str, parent: str | None
-) -> Manifest:
+def write_manifest(path: Path, provenance: Provenance, precision: str) -> Manifest:
     """Vouch for a folder's files as they stand now, and write its `manifest.json`."""
     files = {f.relative_to(path).as_posix(): _sha256(f) for f in _files(path)}
-    digest = hashlib.sha256("".join(f"{f}\0{h}\n" for f, h in sorted(files.items())).encode()).hexdigest()
     manifest = Manifest(
-        name=name,
-        version=digest[:12],
+        name=provenance.name,
         taxonomy=load_taxonomy(path / "topics.yaml").version,
-        max_tokens=max_tokens,
+        max_tokens=provenance.max_tokens,
         precision=precision,
         text_fingerprint=text_fingerprint(),
-        data_fingerprint=data_fingerprint,
+        data_fingerprint=provenance.data_fingerprint,
         libraries=_library_versions(),
-        parent=parent,
+        parent=provenance.parent,
         files=dict(sorted(files.items())),
     )
+    manifest = manifest.model_copy(update={"version": manifest.content_version()})
     (path / MANIFEST).write_text(manifest.model_dump_json(indent=1) + "\n", "utf-8")
     return manifest
 
 
 def _verify_files(path: Path, manifest: Manifest) -> None:
+    if missing := [name for name in REQUIRED if name not in manifest.files]:
+        raise BundleError(f"{path}: its manifest has no {', '.join(missing)}; it is not a whole bundle")
     for name, expected in manifest.files.items():
         file = path / name
         if not file.is_file():
@@ -132,6 +151,20 @@ def _verify_files(path: Path, manifest: Manifest) -> None:
     unknown = sorted(f.relative_to(path).as_posix() for f in _files(path))
     if extra := [name for name in unknown if name not in manifest.files]:
         raise BundleError(f"{path}: files that the manifest does not know: {', '.join(extra)}; remove them")
+
+
+def _verify_outputs(path: Path, taxonomy: Taxonomy) -> None:
+    """The model's outputs must be the taxonomy's topics in their order: else it would name wrong topics."""
+    try:
+        labels = json.loads((path / "config.json").read_text("utf-8"))["id2label"]
+        outputs = tuple(labels[str(i)] for i in range(len(labels)))
+    except (ValueError, KeyError, TypeError) as fault:
+        raise BundleError(f"{path}: config.json does not name the model's outputs (id2label): {fault!r}") from fault
+    if outputs != taxonomy.ids:
+        raise BundleError(
+            f"{path}: the model's outputs (id2label in config.json) are not the topics of its topics.yaml in their "
+            "order; put back the topics.yaml that it was trained with"
+        )
 
 
 def _files(path: Path) -> list[Path]:

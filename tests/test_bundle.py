@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from policy_topics.bundle import load_bundle, write_manifest
+from configs.taxonomy import load_taxonomy, save_taxonomy
+from policy_topics.bundle import Provenance, load_bundle, write_manifest
 from policy_topics.errors import BundleError
 
 
@@ -29,7 +30,7 @@ def test_the_same_files_have_the_same_version(bundle: Path, tiny_bundle: Path) -
 
 
 @pytest.mark.parametrize(
-    "name", ["model.safetensors", "model.onnx", "tokenizer.json", "calibration.json", "topics.yaml"]
+    "name", ["model.safetensors", "model.onnx", "tokenizer.json", "calibration.json", "topics.yaml", "config.json"]
 )
 def test_one_changed_byte_is_noticed(bundle: Path, name: str) -> None:
     content = bytearray((bundle / name).read_bytes())
@@ -67,6 +68,27 @@ def test_a_taxonomy_version_that_does_not_match_is_refused(bundle: Path) -> None
         load_bundle(bundle)
 
 
+def test_an_edited_manifest_is_noticed(bundle: Path) -> None:
+    _edit_manifest(bundle, max_tokens=4096)
+    with pytest.raises(BundleError, match="was edited"):
+        load_bundle(bundle)
+
+
+def test_a_manifest_that_leaves_out_a_needed_file_is_refused(bundle: Path) -> None:
+    (bundle / "model.onnx").unlink()
+    write_manifest(bundle, Provenance("tiny", 48, "none", None), "fp32")
+    with pytest.raises(BundleError, match=r"has no model\.onnx"):
+        load_bundle(bundle)
+
+
+def test_topics_in_another_order_than_the_models_outputs_are_refused(bundle: Path) -> None:
+    taxonomy = load_taxonomy(bundle / "topics.yaml")
+    save_taxonomy(taxonomy.model_copy(update={"topics": taxonomy.topics[::-1]}), bundle / "topics.yaml")
+    write_manifest(bundle, Provenance("tiny", 48, "none", None), "fp32")
+    with pytest.raises(BundleError, match="id2label"):
+        load_bundle(bundle)
+
+
 def test_a_bundle_trained_on_text_cleaned_otherwise_is_refused(bundle: Path) -> None:
     _edit_manifest(bundle, text_fingerprint="0" * 64)
     with pytest.raises(BundleError, match="cleaned by other rules"):
@@ -85,6 +107,6 @@ def test_a_calibration_of_other_topics_is_refused(bundle: Path) -> None:
     content = json.loads(file.read_text("utf-8"))
     content["astrology"] = content.pop("education")
     file.write_text(json.dumps(content), "utf-8")
-    write_manifest(bundle, "tiny", 48, "fp32", "none", None)
+    write_manifest(bundle, Provenance("tiny", 48, "none", None), "fp32")
     with pytest.raises(BundleError, match="astrology, education"):
         load_bundle(bundle)

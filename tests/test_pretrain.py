@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from tokenizers import Tokenizer
 from transformers import AutoModelForMaskedLM, AutoTokenizer
 
 from configs.settings import PretrainSettings, load_settings
@@ -73,7 +74,11 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
     with pytest.raises(KeyboardInterrupt):
         pretrain(corpus, tmp_path / "cut", settings(), lambda _: None)
     monkeypatch.setattr(module, "_save", save)
+    steps: list[int] = []
+    schedule = module._schedule
+    monkeypatch.setattr(module, "_schedule", lambda step, own: steps.append(step) or schedule(step, own))
     resumed = pretrain(corpus, tmp_path / "cut", settings(), lambda _: None)
+    assert steps == list(range(10, 30))  # and not from 0
 
     one, other = (AutoModelForMaskedLM.from_pretrained(folder).state_dict() for folder in (whole, resumed))
     assert all(torch.equal(one[key], other[key]) for key in one)
@@ -90,9 +95,15 @@ def test_a_folder_without_text_is_refused(tmp_path: Path) -> None:
         pretrain(tmp_path, tmp_path / "run", settings(), lambda _: None)
 
 
+def test_too_little_text_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "one.txt").write_text("会议强调，要加强疫情防控。\n" * 40, "utf-8")
+    with pytest.raises(TrainingError, match="too little text to hold out"):
+        pretrain(tmp_path, tmp_path / "run", settings(held_out_share=0.0001, vocabulary_size=300), lambda _: None)
+
+
 def test_masks_hide_the_wanted_share_and_no_special_token(corpus: Path, tmp_path: Path) -> None:
     pretrain(corpus, tmp_path / "run", settings(steps=1), lambda _: None)
-    tokenizer = module.Tokenizer.from_file(str(tmp_path / "run" / "tokenizer.json"))
+    tokenizer = Tokenizer.from_file(str(tmp_path / "run" / "tokenizer.json"))
     batch = np.random.default_rng(0).integers(0, tokenizer.get_vocab_size(), (200, 64)).astype(np.int32)
     ids, labels = mask(batch, tokenizer, 0.2, np.random.default_rng(1))
     guessed = labels.numpy() >= 0

@@ -15,6 +15,7 @@ from configs.taxonomy import load_taxonomy
 from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
 from policy_topics.errors import DataError, TrainingError
+from tests import tiny
 from train import finetune as finetuning
 from train.dataset import as_dataset, read
 from train.evaluate import evaluate
@@ -113,7 +114,19 @@ def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(finetuning.EarlyStoppingCallback, "on_save", die)
         finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
-    (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
+    last = max((tmp_path / "cut").rglob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    half = last.with_name("checkpoint-99999")  # what a kill in the middle of saving leaves
+    half.mkdir()
+    begun: list[float] = []
+    with monkeypatch.context() as patch:
+        begin = finetuning.EarlyStoppingCallback.on_epoch_begin
+        patch.setattr(
+            finetuning.EarlyStoppingCallback,
+            "on_epoch_begin",
+            lambda *a, **k: begun.append(a[2].epoch) or begin(*a, **k),
+        )
+        (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
+    assert len(begun) == 2  # of three: the first is not done again
     assert resumed.macro_f1 == pytest.approx(whole.macro_f1, abs=1e-6)
 
 
@@ -172,6 +185,38 @@ def test_a_model_that_loses_too_much_in_the_engine_is_refused(
     with pytest.raises(TrainingError, match=r"int8 loses 0\.9000, bf16 loses 0\.9000"):
         train(settings.model_copy(update={"finetune": quick}), TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
     assert not (tmp_path / "m").exists()
+
+
+def test_a_plain_bert_is_fine_tuned_and_exported_too(settings: Settings, tmp_path: Path) -> None:
+    bert = settings.finetune.model_copy(update={"epochs": 1, "backbone": str(tiny.tiny_backbone(tmp_path / "b", True))})
+    train(settings.model_copy(update={"finetune": bert}), TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    assert json.loads((tmp_path / "m" / "config.json").read_text("utf-8"))["model_type"] == "bert"
+
+
+def test_a_training_whose_end_fails_leaves_no_bundle_and_goes_on(
+    settings: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = settings.model_copy(update={"finetune": settings.finetune.model_copy(update={"epochs": 1})})
+
+    def fail(*_: Any) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr("train.pipeline.evaluate", fail)
+        train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    assert not (tmp_path / "m").exists()
+    train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    assert load_bundle(tmp_path / "m").manifest.name == "m"
+
+
+def test_nothing_to_train_on_or_to_calibrate_on_is_said_before_training(settings: Settings, tmp_path: Path) -> None:
+    only_leaks = settings.data.model_copy(update={"files": settings.data.dev_files})
+    with pytest.raises(TrainingError, match="every training paragraph stands in dev or test"):
+        train(settings.model_copy(update={"data": only_leaks}), TAXONOMY, tmp_path / "m", tmp_path / "w", print)
+    bare = write(tmp_path / "bare.jsonl", [{"text": "会议名单如下，共三十人出席。", "labels": []}])
+    no_topic = settings.data.model_copy(update={"dev_files": (bare,)})
+    with pytest.raises(TrainingError, match="no dev paragraph carries a topic"):
+        train(settings.model_copy(update={"data": no_topic}), TAXONOMY, tmp_path / "m", tmp_path / "w", print)
 
 
 def test_loss_weights_raise_the_cost_of_missing_a_rare_topic() -> None:

@@ -16,7 +16,7 @@ from transformers import (
 )
 
 from configs.taxonomy import TOPICS_FILE, load_taxonomy
-from policy_topics.bundle import ONNX_MODEL, write_manifest
+from policy_topics.bundle import ONNX_MODEL, Provenance, write_manifest
 from policy_topics.calibration import Calibration
 from train.export import to_onnx
 from train.vocabulary import as_transformers, train_tokenizer
@@ -62,5 +62,5 @@ def tiny_bundle(folder: Path) -> Path:
     ids = load_taxonomy().ids
     ones = np.ones(len(ids), np.float32)
     Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", ids)
-    write_manifest(folder, "tiny", MAX_TOKENS, "fp32", data_fingerprint="none", parent=None)
+    write_manifest(folder, Provenance("tiny", MAX_TOKENS, "none", parent=None), "fp32")
     return folder

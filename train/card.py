@@ -24,7 +24,6 @@ def model_card(
     tables = "\n".join(f"### On {split}\n\n{markdown(each, taxonomy)}" for split, each in metrics.items())
     return f"""---
 language: zh
-license: apache-2.0
 library_name: transformers
 pipeline_tag: text-classification
 ---
@@ -52,11 +51,11 @@ The engine's file (`model.onnx`, {gate.precision}) beside fp32 PyTorch on dev, e
 
 ## Figures
 
-Measured with the engine's file on {machine}; `policy-topics evaluate FILE` prints them again.
+Measured with {machine}; `policy-topics evaluate FILE` prints them again.
 
 {tables}
 ## Limits
 
-It judges a paragraph by its own words alone. Labels follow `data/ANNOTATION.md`. Text before 1980, Traditional legal
-text and kinds of text that the training data lacks are judged less well than these figures say.
+It judges a paragraph by its own words alone. Labels follow `data/ANNOTATION.md`. Kinds of text
+that the training data lacks are judged less well than these figures say.
 """

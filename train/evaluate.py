@@ -8,13 +8,20 @@ import numpy as np
 
 from configs.taxonomy import Taxonomy
 from policy_topics.classifier import Classifier
+from policy_topics.errors import DataError
 from train.dataset import LabelledParagraph
 from train.export import label_matrix
 from train.metrics import Metrics, measure
 
 
 def evaluate(classifier: Classifier, rows: Sequence[LabelledParagraph]) -> Metrics:
-    """The figures of a bundle on labelled paragraphs, with its own calibration and thresholds."""
+    """The figures of a bundle on labelled paragraphs, with its own calibration and thresholds.
+
+    Raises:
+        DataError: no rows.
+    """
+    if not rows:
+        raise DataError("no paragraphs to measure on; name a file of labelled paragraphs, or set data.test_files")
     taxonomy = classifier.bundle.taxonomy
     predictions = classifier.classify([row.text for row in rows])
     given = [{topic.id for topic in prediction.topics} for prediction in predictions]

@@ -5,7 +5,6 @@ The engine's file is ONNX with quantisation nodes, which OpenVINO and ONNX Runti
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 import warnings
 from collections.abc import Callable, Sequence
@@ -19,8 +18,8 @@ from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from configs.settings import EngineSettings, ExportSettings
-from configs.taxonomy import TOPICS_FILE, Taxonomy
-from policy_topics.bundle import ONNX_MODEL, Bundle, Manifest, load_bundle, write_manifest
+from configs.taxonomy import Taxonomy, save_taxonomy
+from policy_topics.bundle import ONNX_MODEL, Bundle, Manifest, Provenance, load_bundle, write_manifest
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier, pool
 from policy_topics.engine import load_engine
@@ -56,34 +55,28 @@ class Exported:
 def export(
     model: Path,
     out: Path,
-    name: str,
+    provenance: Provenance,
     dev: Sequence[LabelledParagraph],
     taxonomy: Taxonomy,
     settings: ExportSettings,
-    max_tokens: int,
-    data_fingerprint: str,
-    parent: str | None,
 ) -> Exported:
     """Write the bundle to `out` (a new folder), calibrated on `dev`.
 
     With precision `auto` the first of int8 and bf16 that passes the gate is taken.
 
     Raises:
-        TrainingError: no precision passes the gate, or `out` exists.
+        TrainingError: no precision passes the gate.
     """
-    if out.exists():
-        raise TrainingError(f"{out} exists; give another folder or remove it")
-    out.parent.mkdir(parents=True, exist_ok=True)
     gates: list[Gate] = []
     labels = label_matrix(dev, taxonomy)
     for precision in ("int8", "bf16") if settings.precision == "auto" else (settings.precision,):
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
             folder = Path(temporary) / "bundle"
-            _write_model(model, folder, precision, [row.text for row in dev], settings, max_tokens)
-            shutil.copy(TOPICS_FILE, folder / "topics.yaml")
+            _write_model(model, folder, precision, [row.text for row in dev], settings, provenance.max_tokens)
+            save_taxonomy(taxonomy, folder / "topics.yaml")
 
             def vouch(folder: Path = folder, precision: str = precision) -> Manifest:
-                return write_manifest(folder, name, max_tokens, precision, data_fingerprint, parent)
+                return write_manifest(folder, provenance, precision)
 
             calibration, gate = _calibrate(folder, dev, labels, taxonomy, precision, vouch)
             calibration.save(folder / "calibration.json", taxonomy.ids)
@@ -146,7 +139,7 @@ def _write_model(
     onnx_file = folder / ONNX_MODEL
     to_onnx(loaded.float().eval(), onnx_file)  # the rounded weights: what the bundle's reader would get
     if precision == "int8":
-        sample = texts[:: max(1, len(texts) // settings.calibration_paragraphs)]
+        sample = texts[:: -(-len(texts) // settings.calibration_paragraphs)]
         encoded = tokenizer(list(sample), truncation=True, max_length=max_tokens, return_token_type_ids=False)
         _quantise(onnx_file, encoded["input_ids"])
 

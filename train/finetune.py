@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 import sys
@@ -27,13 +28,13 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from configs.settings import HOME, FinetuneSettings
+from configs.settings import FinetuneSettings, resolve
 from configs.taxonomy import Taxonomy
 from policy_topics.errors import TrainingError
 from train.calibrate import fit_thresholds
 from train.hardware import device, has_bf16
 from train.metrics import f1_scores
-from train.runs import claim
+from train.runs import claim, write_json
 
 _DONE = "dev.json"
 
@@ -63,7 +64,12 @@ def finetune(
     Raises:
         TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data.
     """
-    facts = {**settings.model_dump(mode="json", exclude={"seeds"}), "data": [train._fingerprint, dev._fingerprint]}
+    facts = {
+        **settings.model_dump(mode="json", exclude={"seeds"}),
+        "data": [_fingerprint(train), _fingerprint(dev)],
+        "topics": list(taxonomy.ids),
+        "weights": _weights_fingerprint(settings.backbone),
+    }
     models = []
     for seed in settings.seeds:
         folder = out / f"seed-{seed}"
@@ -73,6 +79,11 @@ def finetune(
         result = json.loads((folder / _DONE).read_text("utf-8"))
         models.append(Finetuned(folder / "model", seed, result["macro_f1"]))
     return sorted(models, key=lambda model: -model.macro_f1)
+
+
+def backbone_folder(backbone: str) -> Path:
+    """Where a backbone given by folder is; a folder that does not exist for a hub name."""
+    return resolve(Path(backbone))
 
 
 def _finetune_seed(
@@ -95,21 +106,39 @@ def _finetune_seed(
     model.save_pretrained(folder / "model")  # the best: the trainer has put its weights back
     tokenizer.save_pretrained(folder / "model")
     done = {"macro_f1": trainer.state.best_metric, "history": trainer.state.log_history}
-    (folder / _DONE).write_text(json.dumps(done, indent=1) + "\n", "utf-8")
+    write_json(folder / _DONE, done)
     shutil.rmtree(checkpoints)
 
 
 def _last_checkpoint(folder: Path) -> str | None:
+    """The newest whole checkpoint. The trainer writes `trainer_state.json` last: without it one is cut off."""
+    for checkpoint in folder.glob("checkpoint-*"):
+        if not (checkpoint / "trainer_state.json").exists():
+            shutil.rmtree(checkpoint)
     return get_last_checkpoint(str(folder)) if folder.is_dir() else None  # type: ignore[no-untyped-call]
+
+
+def _fingerprint(data: Dataset) -> str:
+    rows = zip(data["text"], data["topics"], strict=True)
+    return hashlib.sha256(json.dumps(sorted(map(list, rows)), ensure_ascii=False).encode()).hexdigest()
+
+
+def _weights_fingerprint(backbone: str) -> str:
+    """Hash of a local backbone's weights: the folder may hold others by the time that a training goes on."""
+    digest = hashlib.sha256()
+    for file in sorted(backbone_folder(backbone).glob("*.safetensors")):
+        digest.update(file.read_bytes())
+    return digest.hexdigest()
 
 
 def _backbone(taxonomy: Taxonomy, settings: FinetuneSettings) -> tuple[PreTrainedTokenizerBase, Any]:
     """The tokenizer and the encoder, with a new head unless its topics are the taxonomy's."""
-    local = next((p for p in (Path(settings.backbone), HOME / settings.backbone) if p.is_dir()), None)
-    source = str(local or settings.backbone)
+    local = backbone_folder(settings.backbone)
+    source = str(local) if local.is_dir() else settings.backbone
     ids = taxonomy.ids
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
+        before = AutoConfig.from_pretrained(source).id2label or {}
         config = AutoConfig.from_pretrained(
             source,
             num_labels=len(ids),
@@ -123,6 +152,8 @@ def _backbone(taxonomy: Taxonomy, settings: FinetuneSettings) -> tuple[PreTraine
         model = AutoModelForSequenceClassification.from_pretrained(
             source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
         )
+        if tuple(before.values()) != ids:
+            model._init_weights(model.classifier)
     except (OSError, ValueError) as fault:
         raise TrainingError(
             f"backbone {settings.backbone!r} cannot be opened: {fault}\n"
@@ -149,6 +180,7 @@ def _arguments(settings: FinetuneSettings, seed: int, folder: Path) -> TrainingA
         save_total_limit=1,
         logging_strategy="epoch",
         load_best_model_at_end=True,
+        restore_callback_states_from_checkpoint=True,  # the patience that is left
         metric_for_best_model="macro_f1",
         disable_tqdm=not sys.stderr.isatty(),
         report_to="none",

@@ -30,6 +30,7 @@ def has_bf16() -> bool:
 
 
 def quiet() -> None:
-    """No bars for what takes a moment: loading and saving of weights, and tokenising."""
+    """No bars for what takes a moment, and no table of the weights that a new head does not have."""
     datasets.disable_progress_bars()
     transformers.utils.logging.disable_progress_bar()  # type: ignore[no-untyped-call]
+    transformers.utils.logging.set_verbosity_error()  # type: ignore[no-untyped-call]

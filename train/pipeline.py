@@ -5,14 +5,16 @@ from __future__ import annotations
 import hashlib
 import json
 import platform
+import shutil
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from configs.settings import HOME, Settings, resolve
+from configs.settings import Settings, resolve
 from configs.taxonomy import Taxonomy
-from policy_topics.bundle import MANIFEST, Bundle, Manifest, load_bundle, write_manifest
+from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.errors import TrainingError
@@ -20,7 +22,7 @@ from train.card import model_card
 from train.dataset import LabelledParagraph, as_dataset, read
 from train.evaluate import evaluate
 from train.export import Exported, export
-from train.finetune import finetune
+from train.finetune import backbone_folder, finetune
 from train.hardware import quiet
 from train.metrics import Metrics
 from train.split import inseparable
@@ -40,7 +42,7 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
 
     Args:
         out: folder of the bundle, which must not exist; its name is the bundle's name.
-        work: folder for checkpoints; a training that was cut off goes on from there.
+        work: folder beside it for checkpoints, removed at the end; a training that was cut off goes on from there.
         say: told what is done, a line at a time.
 
     Raises:
@@ -52,32 +54,33 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
     held_out = {"dev": _read(settings.data.dev_files, taxonomy), "test": _read(settings.data.test_files, taxonomy)}
     if not held_out["dev"]:
         raise TrainingError("no dev paragraphs to stop, calibrate and set thresholds on; set data.dev_files")
+    if not any(row.labels for row in held_out["dev"]):
+        raise TrainingError("no dev paragraph carries a topic, so nothing can be calibrated; label some")
     rows, left_out = _without_leaks(
         _read(settings.data.files, taxonomy), [*held_out["dev"], *held_out["test"]], settings.data.duplicate_similarity
     )
+    if not rows:
+        raise TrainingError("every training paragraph stands in dev or test too; give others with --data")
     say(f"{len(rows)} paragraphs to train on, {len(held_out['dev'])} dev, {len(held_out['test'])} test")
     if left_out:
         say(f"left out of training, for they stand in dev or test too: {', '.join(str(r.line) for r in left_out)}")
+    parent = _parent(settings.finetune.backbone)
     sets = as_dataset(rows, taxonomy), as_dataset(held_out["dev"], taxonomy)
     models = finetune(*sets, taxonomy, settings.finetune, work)
     for model in models:
         say(f"seed {model.seed}: macro-F1 {model.macro_f1:.4f} on dev")
-    parent = _parent(settings.finetune.backbone)
+    provenance = Provenance(out.name, settings.finetune.max_tokens, data_fingerprint(rows), parent)
     say("writing the engine's file and calibrating")
-    exported = export(
-        models[0].model,
-        out,
-        out.name,
-        held_out["dev"],
-        taxonomy,
-        settings.export,
-        settings.finetune.max_tokens,
-        data_fingerprint(rows),
-        parent,
-    )
-    classifier = Classifier.load(out, settings.engine)
+    staged = work / "bundle"  # takes its place whole, when all of it is there
+    shutil.rmtree(staged, ignore_errors=True)
+    exported = export(models[0].model, staged, provenance, held_out["dev"], taxonomy, settings.export)
+    classifier = Classifier.load(staged, settings.engine)
     metrics = {split: evaluate(classifier, part) for split, part in held_out.items() if part}
-    _document(out, exported, metrics, settings, taxonomy)
+    _document(staged, exported, metrics, rows, settings.finetune.backbone, taxonomy, classifier.engine.name)
+    write_manifest(staged, provenance, exported.gates[-1].precision)
+    out.parent.mkdir(parents=True, exist_ok=True)
+    staged.rename(out)
+    shutil.rmtree(work)
     return Trained(load_bundle(out), metrics, tuple(left_out))
 
 
@@ -101,22 +104,25 @@ def _without_leaks(
 
 
 def _parent(backbone: str) -> str | None:
-    for folder in (Path(backbone), HOME / backbone):
-        if (folder / MANIFEST).is_file():
-            return Manifest.model_validate_json((folder / MANIFEST).read_bytes()).version
-    return None
+    folder = backbone_folder(backbone)
+    return load_bundle(folder).version if (folder / MANIFEST).is_file() else None
 
 
 def _document(
-    out: Path, exported: Exported, metrics: Mapping[str, Metrics], settings: Settings, taxonomy: Taxonomy
+    out: Path,
+    exported: Exported,
+    metrics: Mapping[str, Metrics],
+    rows: Sequence[LabelledParagraph],
+    backbone: str,
+    taxonomy: Taxonomy,
+    engine: str,
 ) -> None:
-    """Put the figures and the card into the bundle and vouch for it anew."""
-    gate, old = exported.gates[-1], exported.bundle.manifest
+    """Put the figures and the card into the bundle."""
+    gate, name = exported.gates[-1], exported.bundle.name
     figures: dict[str, Any] = {"gates": [asdict(each) for each in exported.gates]}
     figures |= {split: each.model_dump() for split, each in metrics.items()}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    trained_on = {file.name: len(_read([file], taxonomy)) for file in settings.data.files}
+    trained_on = Counter("/".join(row.line.file.parts[-2:]) for row in rows)
     machine = f"{available_cores()} cores, {platform.machine()}, {platform.system()}"
-    card = model_card(old.name, taxonomy, metrics, gate, machine, trained_on, settings.finetune.backbone)
+    card = model_card(name, taxonomy, metrics, gate, f"{engine}, {machine}", trained_on, backbone)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")
-    write_manifest(out, old.name, old.max_tokens, old.precision, old.data_fingerprint, old.parent)

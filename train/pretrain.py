@@ -13,9 +13,8 @@ from __future__ import annotations
 
 import json
 import math
-import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -27,14 +26,12 @@ from torch.nn import functional
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
 from configs.settings import PretrainSettings
-from policy_topics.errors import TrainingError
-from train.corpus import CorpusText, read_corpus
 from train.hardware import autocast, device
+from train.packing import Ids, corpus_tokenizer, packed_sequences, token_id
 from train.runs import claim
 from train.static_vectors import static_vectors
-from train.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, as_transformers, train_tokenizer
+from train.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, as_transformers
 
-Ids = NDArray[np.int32]
 _IGNORED = -100
 
 
@@ -60,8 +57,8 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
         TrainingError: no text in `corpus`, or `out` holds a run with other settings.
     """
     claim(out, {**settings.model_dump(mode="json"), "corpus": str(corpus)})
-    tokenizer = _tokenizer(corpus, out, settings)
-    stream, held_out = _packed(corpus, out, tokenizer, settings)
+    tokenizer = corpus_tokenizer(corpus, out, settings)
+    stream, held_out = packed_sequences(corpus, out, tokenizer, settings)
     model = _model(tokenizer, stream, settings, fresh=not (out / "checkpoint.pt").exists())
     optimizer = _optimizer(model, settings)
     step = _restore(out / "checkpoint.pt", model, optimizer)
@@ -112,7 +109,7 @@ def mask(batch: Ids, tokenizer: Tokenizer, share: float, rng: np.random.Generato
     """
     chosen = (rng.random(batch.shape) < share) & (batch >= len(SPECIAL_TOKENS))
     way = rng.random(batch.shape)
-    ids = np.where(chosen & (way < 0.8), _id(tokenizer, MASK), batch)
+    ids = np.where(chosen & (way < 0.8), token_id(tokenizer, MASK), batch)
     anything = rng.integers(len(SPECIAL_TOKENS), tokenizer.get_vocab_size(), batch.shape)
     ids = np.where(chosen & (way >= 0.9), anything, ids)
     labels = np.where(chosen, batch, _IGNORED)
@@ -141,11 +138,11 @@ def _model(tokenizer: Tokenizer, stream: Ids, settings: PretrainSettings, fresh:
         max_position_embeddings=settings.max_tokens,
         layer_types=["full_attention"] * settings.layers,  # paragraphs are short: every layer sees all of them
         classifier_pooling="mean",
-        pad_token_id=_id(tokenizer, PAD),
-        bos_token_id=_id(tokenizer, CLS),
-        cls_token_id=_id(tokenizer, CLS),
-        eos_token_id=_id(tokenizer, SEP),
-        sep_token_id=_id(tokenizer, SEP),
+        pad_token_id=token_id(tokenizer, PAD),
+        bos_token_id=token_id(tokenizer, CLS),
+        cls_token_id=token_id(tokenizer, CLS),
+        eos_token_id=token_id(tokenizer, SEP),
+        sep_token_id=token_id(tokenizer, SEP),
     )
     model = ModernBertForMaskedLM(config)
     if fresh:
@@ -176,53 +173,6 @@ def _rows(step: int, sequences: int, settings: PretrainSettings) -> NDArray[np.i
     epochs = positions // sequences
     orders = {e: np.random.default_rng((settings.seed, int(e))).permutation(sequences) for e in np.unique(epochs)}
     return np.array([orders[e][p % sequences] for e, p in zip(epochs, positions, strict=True)])
-
-
-def _tokenizer(corpus: Path, out: Path, settings: PretrainSettings) -> Tokenizer:
-    file = out / "tokenizer.json"
-    if not file.exists():
-        texts = [t.text for t in read_corpus(corpus, settings.source_weights, settings.held_out_share)]
-        random.Random(settings.seed).shuffle(texts)
-        train_tokenizer(texts, settings.vocabulary_size).save(str(file))
-    return Tokenizer.from_file(str(file))
-
-
-def _packed(corpus: Path, out: Path, tokenizer: Tokenizer, settings: PretrainSettings) -> tuple[Ids, Ids]:
-    """Training and held-out sequences, each (sequences, sequence_tokens): [CLS], then texts that [SEP] parts."""
-    files = out / "train.npy", out / "held_out.npy"
-    if not all(file.exists() for file in files):
-        pieces: tuple[list[Ids], list[Ids]] = ([], [])
-        texts = read_corpus(corpus, settings.source_weights, settings.held_out_share)
-        for chunk in _chunks(texts, 512):
-            encoded = tokenizer.encode_batch([t.text for t in chunk], add_special_tokens=False)
-            for text, encoding in zip(chunk, encoded, strict=True):
-                pieces[text.held_out].append(np.array([*encoding.ids, _id(tokenizer, SEP)], np.int32))
-        for file, part in zip(files, pieces, strict=True):
-            if not part:
-                raise TrainingError(f"{corpus}: too little text to pre-train on with a part held out")
-            ids = np.concatenate(part)
-            body = settings.sequence_tokens - 1
-            ids = ids[: len(ids) // body * body].reshape(-1, body)
-            np.save(file, np.insert(ids, 0, _id(tokenizer, CLS), axis=1))
-    return np.load(files[0], mmap_mode="r"), np.load(files[1])
-
-
-def _id(tokenizer: Tokenizer, token: str) -> int:
-    number = tokenizer.token_to_id(token)
-    if number is None:
-        raise TrainingError(f"the tokenizer has no {token}")
-    return number
-
-
-def _chunks(items: Iterator[CorpusText], size: int) -> Iterator[list[CorpusText]]:
-    chunk: list[CorpusText] = []
-    for item in items:
-        chunk.append(item)
-        if len(chunk) == size:
-            yield chunk
-            chunk = []
-    if chunk:
-        yield chunk
 
 
 @torch.no_grad()

@@ -30,4 +30,12 @@ def claim(folder: Path, facts: Mapping[str, Any]) -> None:
                 f"{folder} holds a run with other settings or data ({', '.join(changed)}); "
                 "give another folder, or remove this one to start again"
             )
-    file.write_text(json.dumps(facts, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    else:
+        write_json(file, facts)
+
+
+def write_json(file: Path, content: Any) -> None:
+    """Write a JSON file whole or not at all: a process may be killed at any moment."""
+    part = file.with_suffix(".part")
+    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
+    part.replace(file)
