@@ -46,7 +46,7 @@ def decode(data: bytes) -> tuple[str, str]:
         except UnicodeDecodeError:
             continue
     text, encoding = _replacing(data, "utf-8")
-    if 10 * text.count("\ufffd") < sum(not character.isascii() for character in text):
+    if 4 * text.count("\ufffd") < sum(not character.isascii() for character in text):
         return text, encoding
     encoding = _utf16(data) or _detected(data)
     text, encoding = _replacing(data, encoding)

@@ -65,8 +65,9 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
     started, first_step, losses = time.perf_counter(), step, []
     model.train()
     while step < settings.steps:
+        rate = settings.learning_rate * _schedule(step, settings)
         for group in optimizer.param_groups:
-            group["lr"] = settings.learning_rate * _schedule(step, settings)
+            group["lr"] = rate
         batch = stream[_rows(step, len(stream), settings)]
         ids, labels = mask(batch, tokenizer, settings.masked_share, np.random.default_rng((settings.seed, step)))
         loss = masked_loss(model, ids, labels)
