@@ -16,6 +16,7 @@ from rich.console import Console
 from cli import classify, data, models, serve, training
 from configs.settings import SettingsError, load_settings
 from configs.taxonomy import TaxonomyError
+from configs.tracking import switch_off_tracking
 from policy_topics.errors import DataError, PolicyTopicsError
 
 app = typer.Typer(
@@ -51,6 +52,7 @@ def settings(
 
 def main() -> None:
     """Entry point: a fault that a user can do something about becomes one clear message and its exit code."""
+    switch_off_tracking()
     try:
         app()
     except (PolicyTopicsError, SettingsError, TaxonomyError) as fault:

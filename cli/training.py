@@ -52,7 +52,7 @@ def train(
     _needs_training()
     from train.pipeline import train as run
 
-    console = Console()
+    console = Console(soft_wrap=True)
     trained = run(
         _with_flags(context.obj, data, dev, test, backbone, seeds),
         load_taxonomy(),
@@ -112,7 +112,7 @@ def pretrain(
     _needs_training()
     from train.pretrain import pretrain as run
 
-    console = Console()
+    console = Console(soft_wrap=True)
 
     def report(now: Progress) -> None:
         held_out = "" if now.held_out_loss is None else f", held-out {now.held_out_loss:.3f}"

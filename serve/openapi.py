@@ -45,7 +45,7 @@ MODEL = {"name": "default", "version": "1", "taxonomy": 1}
 TOPIC = {
     "id": "employment",
     "name": "就业与社会保障",
-    "probability": 0.9312,
+    "probability": 0.9549,
     "cap": [5, 13],
     "gov": "劳动、人事、监察",
 }
@@ -53,7 +53,7 @@ TEXT = "要把稳就业摆在突出位置，支持高校毕业生到基层就业
 CLASSIFY = {"items": [{"id": "2024-17", "text": TEXT}], "options": OPTIONS}
 CLASSIFIED = {
     "model": MODEL,
-    "results": [{"id": "2024-17", "topics": [TOPIC], "primary": TOPIC["id"], "tokens": 17, "windows": 1}],
+    "results": [{"id": "2024-17", "topics": [TOPIC], "primary": TOPIC["id"], "tokens": 14, "windows": 1}],
 }
 DOCUMENT = {"name": "会议纪要", "text": f"{TEXT}\n打印本页", "options": {"crosswalk": True}}
 DOCUMENT_CLASSIFIED = {
@@ -67,7 +67,7 @@ DOCUMENT_CLASSIFIED = {
             "text": TEXT,
             "topics": [TOPIC],
             "primary": TOPIC["id"],
-            "tokens": 17,
+            "tokens": 14,
             "windows": 1,
         }
     ],

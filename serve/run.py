@@ -9,6 +9,7 @@ import sys
 from typing import NoReturn
 
 from configs.settings import ENV_FILE, ENV_PREFIX, HOME, Settings, SettingsError, resolve
+from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
 
 
@@ -35,12 +36,13 @@ def run(settings: Settings) -> NoReturn:
 def environment(settings: Settings) -> dict[str, str]:
     """This process's environment, with the settings of the service as variables: the worker reads those, wherever a
     setting came from (a file, a flag), and from any working directory."""
+    switch_off_tracking()
     inherited = {name: value for name, value in os.environ.items() if name != ENV_FILE}
     ours = {f"{ENV_PREFIX}BUNDLE": str(resolve(settings.bundle).absolute())}
     for section in ("engine", "serve"):
         for key, value in getattr(settings, section).model_dump().items():
             ours[f"{ENV_PREFIX}{section}__{key}".upper()] = str(value)
-    return {**inherited, **ours, "BENTOML_DO_NOT_TRACK": "True"}
+    return {**inherited, **ours}
 
 
 def _address(host: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import os
 import re
 import sys
 from pathlib import Path
@@ -160,3 +161,11 @@ def test_every_command_of_the_readme_exists(run) -> None:  # type: ignore[no-unt
         code, out, _ = run(command, "--help")
         assert code == 0, command
         assert "Usage" in out
+
+
+def test_no_library_sends_anything_anywhere(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
+    switches = ("BENTOML_DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "NNCF_CI")
+    for switch in switches:
+        monkeypatch.delenv(switch, raising=False)
+    run("models", "show")
+    assert all(os.environ.get(switch) for switch in switches)

@@ -19,6 +19,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from configs.settings import EngineSettings, ExportSettings
 from configs.taxonomy import Taxonomy, save_taxonomy
+from configs.tracking import switch_off_tracking
 from policy_topics.bundle import ONNX_MODEL, Bundle, Manifest, Provenance, load_bundle, write_manifest
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier, pool
@@ -178,6 +179,7 @@ def to_onnx(model: Any, file: Path) -> None:
 
 def _quantise(file: Path, inputs: Sequence[Sequence[int]]) -> None:
     """Static int8 of weights and activations (NNCF post-training quantisation, SmoothQuant)."""
+    switch_off_tracking()
     import nncf
     import onnx
 
