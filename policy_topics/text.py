@@ -91,6 +91,11 @@ def clean(text: str) -> CleanText:
     return CleanText(text, origin, dropped)
 
 
+# OpenCC leaves 著 as it is, for 著作 and 显著; its Taiwanese table makes 着 of it in 专著 and 卓著 too. These are the
+# words of policy text in which it is always 着.
+_PARTICLE = re.compile("(?<![名原专巨论译编拙])著(?=[力眼手])|(?<=[沿随接朝向])著|(?<=意味)著|(?<=围绕)著")
+
+
 def simplify(text: str) -> str:
     """Traditional characters to Simplified, one for one (OpenCC t2s). `text` has no lone surrogates."""
     # A variant may become a character that is itself simplified further; nothing known takes more than three steps.
@@ -103,7 +108,7 @@ def simplify(text: str) -> str:
         if simplified == text:
             break
         text = simplified
-    return text
+    return _PARTICLE.sub("着", text)
 
 
 def _glosses(text: str) -> Iterator[re.Match[str]]:

@@ -42,6 +42,11 @@ def test_traditional_becomes_simplified() -> None:
     assert clean("黨委會議聽取彙報，研究鄉村振興").text == "党委会议听取汇报，研究乡村振兴"
 
 
+def test_a_traditional_particle_becomes_the_simplified_one_and_works_stay_works() -> None:
+    assert simplify("著力補短板，著眼長遠，沿著這條路") == "着力补短板，着眼长远，沿着这条路"
+    assert simplify("名著手稿、顯著成效、專著、著作權") == "名著手稿、显著成效、专著、著作权"
+
+
 def test_simplifying_goes_on_until_nothing_is_left_to_simplify() -> None:
     assert simplify("薴") == simplify(simplify("薴")) == "苎"
 
