@@ -15,10 +15,10 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.settings import Settings, load_settings
-from configs.taxonomy import load_taxonomy
+from configs.taxonomy import MOST_TOPICS, load_taxonomy
 from policy_topics.errors import DataError
 from train.check import RARE, Report, check
-from train.dataset import MAX_LABELS, LabelledParagraph, read
+from train.dataset import LabelledParagraph, read
 from train.duplicates import Pair
 from train.split import Split, split
 
@@ -139,11 +139,11 @@ def _table(console: Console, title: str, text_columns: Sequence[str], number_col
 
 
 def _print_files(console: Console, report: Report) -> None:
-    labels = range(MAX_LABELS + 1)
+    labels = range(MOST_TOPICS + 1)
     table = _table(
         console,
-        f"段落数，其中有 0 至 {MAX_LABELS} 个主题的各多少；文档数；清洗后字数的中位数、95% 分位数和最大值\n"
-        f"Paragraphs, of which so many carry 0 to {MAX_LABELS} topics; documents; characters of clean text",
+        f"段落数，其中有 0 至 {MOST_TOPICS} 个主题的各多少；文档数；清洗后字数的中位数、95% 分位数和最大值\n"
+        f"Paragraphs, of which so many carry 0 to {MOST_TOPICS} topics; documents; characters of clean text",
         ["文件 file"],
         ["段落 all", *map(str, labels), "文档 docs", "字数 median", "95 %", "max"],
     )

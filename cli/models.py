@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Annotated
 
@@ -46,7 +45,10 @@ def show(
         "libraries 依赖版本": ", ".join(f"{name} {version}" for name, version in manifest.libraries.items()),
         "files 文件": f"{len(manifest.files)}, {size / 1e6:.1f} MB, all verified 均已核对",
     }
-    for split, figures in _metrics(opened.path).items():
+    metrics = opened.metrics()
+    for split in ("dev", "test"):
+        if not (figures := metrics.get(split)):
+            continue
         rows[split] = (
             f"micro-F1 {figures['micro_f1']:.4f}, macro-F1 {figures['macro_f1']:.4f}, "
             f"ECE {figures['ece']:.4f}, {figures['paragraphs']} paragraphs"
@@ -54,11 +56,3 @@ def show(
     for row in rows.items():
         table.add_row(*row)
     Console(markup=False, highlight=False).print(table)
-
-
-def _metrics(path: Path) -> dict[str, dict[str, float]]:
-    file = path / "metrics.json"
-    if not file.is_file():
-        return {}
-    content = json.loads(file.read_text("utf-8"))
-    return {split: content[split] for split in ("dev", "test") if split in content}

@@ -10,6 +10,9 @@ from pydantic import BaseModel, ConfigDict, Field, StringConstraints, Validation
 
 TOPICS_FILE = Path(__file__).with_name("topics.yaml")
 
+MOST_TOPICS = 4
+"""A paragraph carries at most so many topics (rule 3 of data/ANNOTATION.md)."""
+
 TopicId = Annotated[str, StringConstraints(pattern=r"^[a-z][a-z0-9_]*$")]
 
 
@@ -77,5 +80,9 @@ def load_taxonomy(file: Path = TOPICS_FILE) -> Taxonomy:
     except (OSError, UnicodeDecodeError, yaml.YAMLError) as fault:
         raise TaxonomyError(f"{file}: cannot be read as YAML: {fault}") from fault
     except ValidationError as fault:
-        places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
-        raise TaxonomyError(f"{file}: not a taxonomy: {places}") from fault
+        raise TaxonomyError(f"{file}: not a taxonomy: {faults_of(fault)}") from fault
+
+
+def faults_of(fault: ValidationError) -> str:
+    """What is wrong with a file that was validated, place by place."""
+    return "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())

@@ -12,11 +12,11 @@ import json
 from dataclasses import dataclass
 from importlib import metadata
 from pathlib import Path
-from typing import Final, Literal
+from typing import Any, Final, Literal
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from configs.taxonomy import Taxonomy, TaxonomyError, load_taxonomy
+from configs.taxonomy import Taxonomy, TaxonomyError, faults_of, load_taxonomy
 from policy_topics.calibration import Calibration, load_calibration
 from policy_topics.errors import BundleError
 from policy_topics.fingerprint import text_fingerprint
@@ -84,6 +84,11 @@ class Bundle:
     def version(self) -> str:
         return self.manifest.version
 
+    def metrics(self) -> dict[str, Any]:
+        """Its `metrics.json`: figures by split, and of the gates; empty where it has none."""
+        file = self.path / "metrics.json"
+        return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
+
 
 def load_bundle(path: Path) -> Bundle:
     """Open a bundle after checking that it is whole, unchanged and made for this version of the code.
@@ -97,8 +102,7 @@ def load_bundle(path: Path) -> Bundle:
     try:
         manifest = Manifest.model_validate_json(file.read_bytes())
     except ValidationError as fault:
-        places = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'file'}: {e['msg']}" for e in fault.errors())
-        raise BundleError(f"{file}: not a manifest of format {FORMAT}: {places}") from fault
+        raise BundleError(f"{file}: not a manifest of format {FORMAT}: {faults_of(fault)}") from fault
     _verify_files(path, manifest)
     if manifest.text_fingerprint != text_fingerprint():
         raise BundleError(

@@ -12,13 +12,11 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from configs.settings import EngineSettings
+from configs.taxonomy import MOST_TOPICS
 from policy_topics.bundle import Bundle, load_bundle
 from policy_topics.engine import Engine, Logits, batches, load_engine, pad
 from policy_topics.segment import sentences
 from policy_topics.text import clean
-
-MOST_TOPICS = 4
-"""A paragraph carries at most so many topics (the labelling rules)."""
 
 _NOTHING = -1.0e4
 """The logit of every topic where there is nothing to read."""

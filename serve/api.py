@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -203,13 +202,12 @@ class _Api:
 
     def _about_model(self) -> bytes:
         classifier, limits = self._model.classifier, self._limits
-        file = classifier.bundle.path / "metrics.json"
         return to_json(
             ModelAnswer(
                 **self._name(),
                 topics=len(classifier.bundle.taxonomy.topics),
                 engine=classifier.engine.name,
-                metrics=json.loads(file.read_text("utf-8")) if file.exists() else {},
+                metrics=classifier.bundle.metrics(),
                 limits=LimitsAnswer(
                     max_body_bytes=limits.max_body_bytes,
                     max_items=limits.max_items,

@@ -10,8 +10,9 @@ import pytest
 from transformers import AutoModelForSequenceClassification
 
 from configs.settings import EngineSettings
+from configs.taxonomy import MOST_TOPICS
 from policy_topics import engine
-from policy_topics.classifier import MOST_TOPICS, Classifier, pool
+from policy_topics.classifier import Classifier, pool
 from policy_topics.engine import batches, pad
 from policy_topics.errors import EngineError
 from tests.tiny import MAX_TOKENS, TEXTS

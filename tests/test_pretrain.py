@@ -124,4 +124,5 @@ def test_corpus_text_is_clean_and_weighted_by_source(corpus: Path) -> None:
 def test_progress_is_written_down(corpus: Path, tmp_path: Path) -> None:
     pretrain(corpus, tmp_path / "run", settings(steps=20), lambda _: None)
     rows = [json.loads(line) for line in (tmp_path / "run" / "progress.jsonl").read_text("utf-8").splitlines()]
-    assert rows[-1]["step"] == 20
+    assert [row["step"] for row in rows] == [10, 20]
+    assert all(row["held_out_loss"] for row in rows)

@@ -14,15 +14,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from configs.taxonomy import Taxonomy
+from configs.taxonomy import MOST_TOPICS, Taxonomy
 from policy_topics.errors import DataError
 from policy_topics.text import clean
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-MAX_LABELS = 4
-"""Most topics of one paragraph (rule 3 of data/ANNOTATION.md)."""
 
 _FORM = 'write one object {"text": …, "labels": […]} a line'
 
@@ -49,7 +46,7 @@ class LabelledParagraph:
     Attributes:
         id: unique in what was read together; file and line where the data gives none.
         text: clean, as the model sees it; the text as it was written is in `line`.
-        labels: topic ids, primary first, none repeated, at most `MAX_LABELS`.
+        labels: topic ids, primary first, none repeated, at most `MOST_TOPICS`.
         document: what it was taken from; paragraphs of one document are never divided between splits.
         date, genre, source: as written.
     """
@@ -240,8 +237,8 @@ class _Parser:
                 self._fault(line, f"label {_quote(label)} is repeated; name each topic once")
             elif label not in self._topics:
                 self._fault(line, f"label {_quote(label)} {self._advice(label)}")
-        if len(labels) > MAX_LABELS:
-            self._fault(line, f"{len(labels)} labels; keep the {MAX_LABELS} topics that the text says most about")
+        if len(labels) > MOST_TOPICS:
+            self._fault(line, f"{len(labels)} labels; keep the {MOST_TOPICS} topics that the text says most about")
 
     def _advice(self, label: str) -> str:
         plain = "_".join(unicodedata.normalize("NFKC", label).casefold().replace("-", " ").replace("_", " ").split())

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +20,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer
 from configs.settings import EngineSettings, ExportSettings
 from configs.taxonomy import Taxonomy, save_taxonomy
 from configs.tracking import switch_off_tracking
-from policy_topics.bundle import ONNX_MODEL, Bundle, Manifest, Provenance, load_bundle, write_manifest
+from policy_topics.bundle import ONNX_MODEL, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier, pool
 from policy_topics.engine import load_engine
@@ -75,15 +75,11 @@ def export(
             folder = Path(temporary) / "bundle"
             _write_model(model, folder, precision, [row.text for row in dev], settings, provenance.max_tokens)
             save_taxonomy(taxonomy, folder / "topics.yaml")
-
-            def vouch(folder: Path = folder, precision: str = precision) -> Manifest:
-                return write_manifest(folder, provenance, precision)
-
-            calibration, gate = _calibrate(folder, dev, labels, taxonomy, precision, vouch)
+            calibration, gate = _calibrate(folder, provenance, precision, dev, labels, taxonomy)
             calibration.save(folder / "calibration.json", taxonomy.ids)
             gates.append(gate)
             if gate.loss <= settings.max_f1_loss:
-                vouch()
+                write_manifest(folder, provenance, precision)
                 folder.rename(out)
                 return Exported(load_bundle(out), tuple(gates))
     losses = ", ".join(f"{gate.precision} loses {gate.loss:.4f}" for gate in gates)
@@ -102,16 +98,16 @@ def paragraph_logits(classifier: Classifier, texts: Sequence[str]) -> Logits:
 
 def _calibrate(
     folder: Path,
+    provenance: Provenance,
+    precision: str,
     dev: Sequence[LabelledParagraph],
     labels: Labels,
     taxonomy: Taxonomy,
-    precision: str,
-    vouch: Callable[[], Manifest],
 ) -> tuple[Calibration, Gate]:
     """Fit the calibration to what the engine answers, and hold the engine against the fp32 model."""
     ones = np.ones(len(taxonomy.ids), np.float32)
     Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", taxonomy.ids)
-    vouch()
+    write_manifest(folder, provenance, precision)
     texts = [row.text for row in dev]
     bundle = load_bundle(folder)
     answers = {}

@@ -1,9 +1,8 @@
 """Pre-training from scratch: raw policy text in, a plain Hugging Face encoder out.
 
 Masked-language modelling (Devlin et al. 2019, arXiv:1810.04805) of a small ModernBERT (Warner et al. 2024,
-arXiv:2412.13663) without dropout, its head on the masked positions only, which trains 1.8 times as fast. Rotary
-positions, normalisation before each layer and first word vectors from co-occurrence make it learn from little text
-what a BERT of the same size needs several times as much for.
+arXiv:2412.13663) without dropout, its head on the masked positions only, which trains 1.8 times as fast. It starts
+from word vectors of co-occurrence, since the text is too little to learn them by gradient.
 
 Masks and data order follow from the seed and the step alone, so a run that was stopped goes on exactly where its last
 checkpoint stood.
@@ -33,6 +32,7 @@ from train.static_vectors import static_vectors
 from train.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, as_transformers
 
 _IGNORED = -100
+_REPORT_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,10 +77,10 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
         optimizer.step()
         losses.append(loss.item())
         step += 1
-        if step % settings.evaluate_every == 0 or step == settings.steps:
+        due = step % settings.evaluate_every == 0 or step == settings.steps
+        if due:
             _save(out / "checkpoint.pt", model, optimizer, step)
-        if step % 20 == 0 or step == settings.steps:
-            due = step % settings.evaluate_every == 0 or step == settings.steps
+        if due or step % _REPORT_EVERY == 0:
             seconds = time.perf_counter() - started
             tokens = (step - first_step) * batch.size
             now = Progress(
