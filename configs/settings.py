@@ -67,6 +67,7 @@ class DataSettings(_Section):
 
 
 class PretrainSettings(_Section):
+    start: Path | None
     source_weights: dict[str, Share]
     vocabulary_size: Annotated[int, Field(ge=300)]
     layers: Positive

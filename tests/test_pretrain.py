@@ -19,6 +19,7 @@ from policy_topics.errors import TrainingError
 from tests.tiny import TEXTS
 from train import pretrain as module
 from train.corpus import read_corpus
+from train.packing import Packed, corpus_tokenizer, inside_words
 from train.pretrain import Progress, mask, pretrain
 
 
@@ -57,11 +58,8 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
 ) -> None:
     whole = pretrain(corpus, tmp_path / "whole", settings(), lambda _: None)
     (tmp_path / "cut").mkdir()
-    for prepared in (
-        "tokenizer.json",
-        "train.npy",
-        "held_out.npy",
-    ):  # a vocabulary comes out a little different each time
+    # A vocabulary comes out a little different each time.
+    for prepared in ("tokenizer.json", "train.npy", "train.inside.npy", "held_out.npy", "held_out.inside.npy"):
         shutil.copy(tmp_path / "whole" / prepared, tmp_path / "cut")
 
     save = module._save
@@ -101,16 +99,52 @@ def test_too_little_text_is_refused(tmp_path: Path) -> None:
         pretrain(tmp_path, tmp_path / "run", settings(held_out_share=0.0001, vocabulary_size=300), lambda _: None)
 
 
-def test_masks_hide_the_wanted_share_and_no_special_token(corpus: Path, tmp_path: Path) -> None:
-    pretrain(corpus, tmp_path / "run", settings(steps=1), lambda _: None)
-    tokenizer = Tokenizer.from_file(str(tmp_path / "run" / "tokenizer.json"))
+@pytest.fixture(scope="module")
+def tokenizer(corpus: Path, tmp_path_factory: pytest.TempPathFactory) -> Tokenizer:
+    return corpus_tokenizer(corpus, tmp_path_factory.mktemp("vocabulary"), settings())
+
+
+def test_masks_hide_the_wanted_share_and_no_special_token(tokenizer: Tokenizer) -> None:
     batch = np.random.default_rng(0).integers(0, tokenizer.get_vocab_size(), (200, 64)).astype(np.int32)
-    ids, labels = mask(batch, tokenizer, 0.2, np.random.default_rng(1))
+    packed = Packed(batch, np.zeros(batch.shape, np.bool_))
+    ids, labels = mask(packed, tokenizer, 0.2, np.random.default_rng(1))
     guessed = labels.numpy() >= 0
     assert guessed.mean() == pytest.approx(0.2, abs=0.02)
     assert (batch[guessed] >= 5).all()
     assert (ids.numpy()[~guessed] == batch[~guessed]).all()
     assert (ids.numpy()[guessed] == tokenizer.token_to_id("[MASK]")).mean() == pytest.approx(0.8, abs=0.03)
+
+
+def test_a_word_is_masked_whole(tokenizer: Tokenizer) -> None:
+    rng = np.random.default_rng(0)
+    inside = rng.random((50, 64)) < 0.4
+    inside[:, 0] = False
+    batch = Packed(rng.integers(5, tokenizer.get_vocab_size(), inside.shape).astype(np.int32), inside)
+    _, labels = mask(batch, tokenizer, 0.2, np.random.default_rng(1))
+    guessed = labels.numpy() >= 0
+    assert (guessed[:, 1:] == guessed[:, :-1])[inside[:, 1:]].all()
+    assert guessed.mean() == pytest.approx(0.2, abs=0.03)
+
+
+def test_words_are_those_of_the_segmenter() -> None:
+    text = "全国政协委员提出意见。"
+    starts = [0, 2, 4, 5, 6, 8, 10]  # 全国|政协|委|员|提出|意见|。
+    assert inside_words(text, starts).tolist() == [False, True, False, True, False, False, False]
+
+
+def test_a_run_can_start_from_an_encoder_and_keeps_its_vocabulary(corpus: Path, tmp_path: Path) -> None:
+    first: list[Progress] = []
+    second: list[Progress] = []
+    encoder = pretrain(corpus, tmp_path / "first", settings(steps=60), first.append)
+    pretrain(corpus, tmp_path / "second", settings(steps=10, start=encoder, learning_rate=1e-4), second.append)
+    assert second[-1].loss < first[0].loss
+    one, other = (AutoTokenizer.from_pretrained(tmp_path / run / "model").get_vocab() for run in ("first", "second"))
+    assert one == other
+
+
+def test_an_encoder_to_start_from_that_is_not_there_is_named(corpus: Path, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="nowhere"):
+        pretrain(corpus, tmp_path / "run", settings(start=tmp_path / "nowhere"), lambda _: None)
 
 
 def test_corpus_text_is_clean_and_weighted_by_source(corpus: Path) -> None:
@@ -126,3 +160,4 @@ def test_progress_is_written_down(corpus: Path, tmp_path: Path) -> None:
     rows = [json.loads(line) for line in (tmp_path / "run" / "progress.jsonl").read_text("utf-8").splitlines()]
     assert [row["step"] for row in rows] == [10, 20]
     assert all(row["held_out_loss"] for row in rows)
+    assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")

@@ -1,8 +1,9 @@
 """Pre-training from scratch: raw policy text in, a plain Hugging Face encoder out.
 
-Masked-language modelling (Devlin et al. 2019, arXiv:1810.04805) of a small ModernBERT (Warner et al. 2024,
-arXiv:2412.13663) without dropout, its head on the masked positions only, which trains 1.8 times as fast. It starts
-from word vectors of co-occurrence, since the text is too little to learn them by gradient.
+Masked-language modelling (Devlin et al. 2019, arXiv:1810.04805) of whole words (Cui et al. 2019, arXiv:1906.08101) with
+a small ModernBERT (Warner et al. 2024, arXiv:2412.13663) without dropout, its head on the masked positions only, which
+trains 1.8 times as fast. It starts from word vectors of co-occurrence, since the text is too little to learn them by
+gradient, or from an encoder that was trained before.
 
 Masks and data order follow from the seed and the step alone, so a run that was stopped goes on exactly where its last
 checkpoint stood.
@@ -24,9 +25,10 @@ from tokenizers import Tokenizer
 from torch.nn import functional
 from transformers import ModernBertConfig, ModernBertForMaskedLM
 
-from configs.settings import PretrainSettings
+from configs.settings import PretrainSettings, resolve
+from train.curve import draw_curve
 from train.hardware import autocast, device
-from train.packing import Ids, corpus_tokenizer, packed_sequences, token_id
+from train.packing import Ids, Packed, corpus_tokenizer, packed_sequences, token_id
 from train.runs import claim
 from train.static_vectors import static_vectors
 from train.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, as_transformers
@@ -59,7 +61,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
     claim(out, {**settings.model_dump(mode="json"), "corpus": str(corpus)})
     tokenizer = corpus_tokenizer(corpus, out, settings)
     stream, held_out = packed_sequences(corpus, out, tokenizer, settings)
-    model = _model(tokenizer, stream, settings, fresh=not (out / "checkpoint.pt").exists())
+    model = _model(tokenizer, stream.ids, settings, fresh=not (out / "checkpoint.pt").exists())
     optimizer = _optimizer(model, settings)
     step = _restore(out / "checkpoint.pt", model, optimizer)
     started, first_step, losses = time.perf_counter(), step, []
@@ -82,38 +84,40 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
             _save(out / "checkpoint.pt", model, optimizer, step)
         if due or step % _REPORT_EVERY == 0:
             seconds = time.perf_counter() - started
-            tokens = (step - first_step) * batch.size
+            tokens = (step - first_step) * batch.ids.size
             now = Progress(
                 step,
                 settings.steps,
                 float(np.mean(losses)),
                 _held_out_loss(model, held_out, tokenizer, settings) if due else None,
-                batch.size,
+                batch.ids.size,
                 tokens / seconds,
             )
             losses = []
             _log(out / "progress.jsonl", now)
             report(now)
+        if due:
+            draw_curve(out / "progress.jsonl", out / "curve.png")
     model.save_pretrained(out / "model")
     as_transformers(tokenizer, settings.max_tokens).save_pretrained(out / "model")
     return out / "model"
 
 
-def mask(batch: Ids, tokenizer: Tokenizer, share: float, rng: np.random.Generator) -> tuple[torch.Tensor, torch.Tensor]:
-    """Hide a share of the tokens: 80 % as [MASK], 10 % as a random token, 10 % as they are.
-
-    Args:
-        batch: token ids, (sequences, tokens).
+def mask(
+    batch: Packed, tokenizer: Tokenizer, share: float, rng: np.random.Generator
+) -> tuple[torch.Tensor, torch.Tensor]:
+    """Hide a share of the words, all tokens of each: 80 % as [MASK], 10 % as random tokens, 10 % as they are.
 
     Returns:
         Ids to read and ids to guess (-100 where nothing is to be guessed), both (sequences, tokens).
     """
-    chosen = (rng.random(batch.shape) < share) & (batch >= len(SPECIAL_TOKENS))
-    way = rng.random(batch.shape)
-    ids = np.where(chosen & (way < 0.8), token_id(tokenizer, MASK), batch)
-    anything = rng.integers(len(SPECIAL_TOKENS), tokenizer.get_vocab_size(), batch.shape)
+    word = np.cumsum(~batch.inside, axis=1) - 1
+    lot, way = (np.take_along_axis(rng.random(word.shape), word, axis=1) for _ in range(2))
+    chosen = (lot < share) & (batch.ids >= len(SPECIAL_TOKENS))
+    ids = np.where(chosen & (way < 0.8), token_id(tokenizer, MASK), batch.ids)
+    anything = rng.integers(len(SPECIAL_TOKENS), tokenizer.get_vocab_size(), word.shape)
     ids = np.where(chosen & (way >= 0.9), anything, ids)
-    labels = np.where(chosen, batch, _IGNORED)
+    labels = np.where(chosen, batch.ids, _IGNORED)
     return torch.from_numpy(ids.astype(np.int64)), torch.from_numpy(labels.astype(np.int64))
 
 
@@ -128,14 +132,29 @@ def masked_loss(model: ModernBertForMaskedLM, ids: torch.Tensor, labels: torch.T
 
 
 def _model(tokenizer: Tokenizer, stream: Ids, settings: PretrainSettings, fresh: bool) -> ModernBertForMaskedLM:
-    size = settings.hidden
+    """The model to train; `fresh`: with first weights worth having, since no checkpoint will replace them."""
     torch.manual_seed(settings.seed)
-    config = ModernBertConfig(
+    config = _config(tokenizer, settings)
+    if settings.start and fresh:
+        model = ModernBertForMaskedLM.from_pretrained(resolve(settings.start), config=config, dtype=torch.float32)
+    else:
+        model = ModernBertForMaskedLM(config)
+    if fresh and not settings.start:
+        vectors = torch.from_numpy(static_vectors(stream, config.vocab_size, settings.hidden, settings.seed))
+        embeddings = model.model.embeddings.tok_embeddings.weight.data
+        seen = vectors.any(dim=1)
+        embeddings[seen] = vectors[seen] * config.initializer_range
+    model.to(device())  # type: ignore[arg-type]
+    return model
+
+
+def _config(tokenizer: Tokenizer, settings: PretrainSettings) -> ModernBertConfig:
+    return ModernBertConfig(
         vocab_size=tokenizer.get_vocab_size(),
-        hidden_size=size,
+        hidden_size=settings.hidden,
         num_hidden_layers=settings.layers,
         num_attention_heads=settings.heads,
-        intermediate_size=5 * size // 2,
+        intermediate_size=5 * settings.hidden // 2,
         max_position_embeddings=settings.max_tokens,
         layer_types=["full_attention"] * settings.layers,  # paragraphs are short: every layer sees all of them
         classifier_pooling="mean",
@@ -145,14 +164,6 @@ def _model(tokenizer: Tokenizer, stream: Ids, settings: PretrainSettings, fresh:
         eos_token_id=token_id(tokenizer, SEP),
         sep_token_id=token_id(tokenizer, SEP),
     )
-    model = ModernBertForMaskedLM(config)
-    if fresh:
-        vectors = torch.from_numpy(static_vectors(stream, config.vocab_size, size, settings.seed))
-        embeddings = model.model.embeddings.tok_embeddings.weight.data
-        seen = vectors.any(dim=1)
-        embeddings[seen] = vectors[seen] * config.initializer_range
-    model.to(device())  # type: ignore[arg-type]
-    return model
 
 
 def _optimizer(model: ModernBertForMaskedLM, settings: PretrainSettings) -> torch.optim.AdamW:
@@ -178,7 +189,7 @@ def _rows(step: int, sequences: int, settings: PretrainSettings) -> NDArray[np.i
 
 @torch.no_grad()
 def _held_out_loss(
-    model: ModernBertForMaskedLM, held_out: Ids, tokenizer: Tokenizer, settings: PretrainSettings
+    model: ModernBertForMaskedLM, held_out: Packed, tokenizer: Tokenizer, settings: PretrainSettings
 ) -> float:
     model.eval()  # type: ignore[no-untyped-call]
     losses = []
