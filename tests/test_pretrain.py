@@ -161,3 +161,8 @@ def test_progress_is_written_down(corpus: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [10, 20]
     assert all(row["held_out_loss"] for row in rows)
     assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_spaces_that_scraping_left_inside_words_do_not_change_the_tokens(tokenizer: Tokenizer) -> None:
+    assert tokenizer.encode("会 议　强\n调").ids == tokenizer.encode("会议强调").ids
+    assert tokenizer.encode("共 12 项").ids == tokenizer.encode("共12项").ids
