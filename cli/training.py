@@ -12,9 +12,11 @@ from rich.markdown import Markdown
 from configs.settings import Settings, override, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
+from policy_topics.engine import available_cores
 from policy_topics.errors import TrainingError
 
 if TYPE_CHECKING:
+    from train.dataset import LabelledParagraph
     from train.pretrain import Progress
 
 
@@ -76,10 +78,27 @@ def evaluate(
         ),
     ] = None,
     report: Annotated[
-        Path | None, typer.Option(file_okay=False, help="写入 metrics.json 与 report.md 的目录。Folder for the report.")
+        Path | None,
+        typer.Option(
+            file_okay=False,
+            help="写入 report.html 与 report.json 的目录，报告引用段落原文。"
+            "Folder for the report, which quotes paragraphs.",
+        ),
+    ] = None,
+    baseline_data: Annotated[
+        list[Path] | None,
+        typer.Option(
+            "--baseline-data",
+            exists=True,
+            dir_okay=False,
+            help="训练简单模型以作对比的数据，可重复。"
+            "Labelled paragraphs to train simple models on, which the report compares with; repeatable.",
+        ),
     ] = None,
 ) -> None:
     """在标注数据上评测模型包。Measure the bundle on labelled paragraphs."""
+    if baseline_data and not report:
+        raise typer.BadParameter("is for the report; add --report FOLDER", param_hint="--baseline-data")
     _needs_training()
     from train.dataset import read
     from train.evaluate import evaluate as run
@@ -88,14 +107,55 @@ def evaluate(
     settings: Settings = context.obj
     classifier = Classifier.load(resolve(settings.bundle), settings.engine)
     taxonomy = classifier.bundle.taxonomy
-    metrics = run(classifier, read(files or [resolve(file) for file in settings.data.test_files], taxonomy))
-    text = markdown(metrics, taxonomy)
+    rows = read(files or [resolve(file) for file in settings.data.test_files], taxonomy)
+    if report:
+        text = _report(classifier, rows, read(baseline_data or [], taxonomy), settings, report)
+    else:
+        text = markdown(run(classifier, rows), taxonomy)
     Console().print(Markdown(text) if Console().is_terminal else text)
     if report:
-        report.mkdir(parents=True, exist_ok=True)
-        title = f"# {classifier.bundle.name} {classifier.bundle.version}, {classifier.engine.name}\n\n"
-        (report / "report.md").write_text(title + text, "utf-8")
-        (report / "metrics.json").write_text(metrics.model_dump_json(indent=1) + "\n", "utf-8")
+        Console(soft_wrap=True).print(f"报告 report: {report / 'report.html'}", markup=False, highlight=False)
+
+
+def _report(
+    classifier: Classifier,
+    rows: list[LabelledParagraph],
+    training: list[LabelledParagraph],
+    settings: Settings,
+    folder: Path,
+) -> str:
+    """Write the report, and return its figures for the terminal."""
+    from train.baselines import baselines
+    from train.evaluate import markdown
+    from train.report import make_report, write_report
+    from train.split import without_leaks
+
+    taxonomy = classifier.bundle.taxonomy
+    training, left_out = without_leaks(training, rows, settings.data.duplicate_similarity)
+    simple = baselines(training, [row.text for row in rows], taxonomy) if training else []
+    made = make_report(
+        classifier, rows, settings.engine.threads or available_cores(), simple, _notes(training, left_out)
+    )
+    write_report(made, taxonomy, folder)
+    for note in made.notes:
+        Console(stderr=True, soft_wrap=True).print(note, markup=False, highlight=False)
+    return markdown(made.served, taxonomy, made.cross)
+
+
+def _notes(training: list[LabelledParagraph], left_out: list[LabelledParagraph]) -> list[str]:
+    """What a reader should know of how the simple models were trained."""
+    from train.baselines import FASTTEXT_MISSING, fasttext_installed
+
+    notes = []
+    if left_out:
+        notes.append(
+            f"{len(left_out)} 段对比数据与所评段落相同、相近或出自同一文档，未用于训练简单模型。"
+            f"{len(left_out)} paragraphs of --baseline-data are like those judged, or of their documents; simple "
+            "models were trained without them."
+        )
+    if training and not fasttext_installed():
+        notes.append(f"未与 fastText 对比。No comparison with fastText: {FASTTEXT_MISSING}")
+    return notes
 
 
 def pretrain(

@@ -100,6 +100,13 @@ class FinetuneSettings(_Section):
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
 
 
+class DistilSettings(_Section):
+    corpus: Path | None
+    paragraphs: Positive
+    source_weights: dict[str, Share]
+    teachers: tuple[Path, ...]
+
+
 class ExportSettings(_Section):
     precision: Literal["auto", "bf16", "int8"]
     max_f1_loss: Share
@@ -117,6 +124,7 @@ class Settings(BaseSettings):
     data: DataSettings
     pretrain: PretrainSettings
     finetune: FinetuneSettings
+    distil: DistilSettings
     export: ExportSettings
 
 

@@ -134,13 +134,29 @@ def test_models_show_verifies_and_describes_the_bundle(run) -> None:  # type: ig
 
 
 def test_evaluate_prints_a_table_and_writes_a_report(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
-    file = tmp_path / "rows.jsonl"
-    file.write_text('{"text": "推进高标准农田建设。", "labels": ["agriculture"]}\n', "utf-8")
-    code, out, _ = run("evaluate", str(file), "--report", str(tmp_path / "report"))
+    file, training = tmp_path / "rows.jsonl", tmp_path / "training.jsonl"
+    lines = [
+        f'{{"text": "推进高标准农田建设，守住{c}块耕地。", "labels": ["agriculture"]}}\n' for c in "甲乙丙丁戊己庚辛"
+    ]
+    file.write_text("".join(lines), "utf-8")
+    training.write_text('{"text": "改善公路和公交。", "labels": ["transport"]}\n' + lines[0], "utf-8")
+    code, out, err = run("evaluate", str(file), "--report", str(tmp_path / "report"), "--baseline-data", str(training))
     assert code == 0
     assert "macro-F1" in out
-    assert json.loads((tmp_path / "report" / "metrics.json").read_text("utf-8"))["paragraphs"] == 1
-    assert "| `agriculture` |" in (tmp_path / "report" / "report.md").read_text("utf-8")
+    assert str(tmp_path / "report" / "report.html") in out
+    assert "1 paragraphs of --baseline-data" in err
+    report = json.loads((tmp_path / "report" / "report.json").read_text("utf-8"))
+    assert report["served"]["paragraphs"] == 8
+    assert report["compared"][0]["trained_on"] == 1
+    assert "agriculture" in (tmp_path / "report" / "report.html").read_text("utf-8")
+
+
+def test_data_to_compare_with_wants_a_report(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    file = tmp_path / "rows.jsonl"
+    file.write_text('{"text": "推进高标准农田建设。", "labels": ["agriculture"]}\n', "utf-8")
+    code, _, err = run("evaluate", str(file), "--baseline-data", str(file))
+    assert code == 2
+    assert "--report" in err
 
 
 def test_evaluating_on_a_topic_that_the_bundle_does_not_know_names_the_line(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]

@@ -83,6 +83,10 @@ def test_the_bundle_is_plain_hugging_face_with_a_manifest_a_card_and_figures(tra
     assert AutoModelForSequenceClassification.from_pretrained(trained).config.id2label[0] == TAXONOMY.ids[0]
     card = (trained / "MODEL_CARD.md").read_text("utf-8")
     assert f"| `education` | {TAXONOMY['education'].zh} |" in card
+    assert "| TF-IDF (char 1–3) + LinearSVC |" in card
+    figures = bundle.metrics()["dev"]
+    assert {"micro_f1", "topics", "cross", "risk_coverage", "slices", "compared", "cost"} <= figures.keys()
+    assert all(row["text"] not in card and row["text"] not in str(bundle.metrics()) for row in rows_of("校", 12))
     assert not list(trained.rglob("*.bin")) + list(trained.rglob("*.pt")) + list(trained.rglob("*.pkl"))
 
 
@@ -117,16 +121,16 @@ def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(
     last = max((tmp_path / "cut").rglob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
     half = last.with_name("checkpoint-99999")  # what a kill in the middle of saving leaves
     half.mkdir()
-    begun: list[float] = []
+    begun: list[int] = []
     with monkeypatch.context() as patch:
-        begin = finetuning.EarlyStoppingCallback.on_epoch_begin
+        begin = finetuning.EarlyStoppingCallback.on_step_begin
         patch.setattr(
             finetuning.EarlyStoppingCallback,
-            "on_epoch_begin",
-            lambda *a, **k: begun.append(a[2].epoch) or begin(*a, **k),
+            "on_step_begin",
+            lambda *a, **k: begun.append(a[2].global_step) or begin(*a, **k),
         )
         (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
-    assert len(begun) == 2  # of three: the first is not done again
+    assert begun[0] == int(last.name.split("-")[1])  # and not 0
     assert resumed.macro_f1 == pytest.approx(whole.macro_f1, abs=1e-6)
 
 
@@ -198,11 +202,11 @@ def test_a_training_whose_end_fails_leaves_no_bundle_and_goes_on(
 ) -> None:
     quick = settings.model_copy(update={"finetune": settings.finetune.model_copy(update={"epochs": 1})})
 
-    def fail(*_: Any) -> None:
+    def fail(*_: Any, **__: Any) -> None:
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
-        patch.setattr("train.pipeline.evaluate", fail)
+        patch.setattr("train.pipeline.make_report", fail)
         train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
     assert not (tmp_path / "m").exists()
     train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)

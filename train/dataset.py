@@ -7,6 +7,7 @@ Other keys are allowed and stay in the line as it was read. `null` and blank cou
 from __future__ import annotations
 
 import difflib
+import hashlib
 import json
 import unicodedata
 from collections.abc import Iterable, Sequence
@@ -136,6 +137,12 @@ def as_dataset(rows: Sequence[LabelledParagraph], taxonomy: Taxonomy) -> Dataset
         "labels": [[float(topic in row.labels) for topic in ids] for row in rows],
     }
     return Dataset.from_dict(columns, features=features)
+
+
+def data_fingerprint(rows: Iterable[LabelledParagraph]) -> str:
+    """Hash of texts and labels, whatever their order."""
+    lines = sorted(json.dumps([row.text, row.labels], ensure_ascii=False) for row in rows)
+    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
 
 
 class _Parser:

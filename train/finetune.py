@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from datasets import Dataset
+from datasets import Dataset, concatenate_datasets
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -54,19 +54,25 @@ class Finetuned:
 
 
 def finetune(
-    train: Dataset, dev: Dataset, taxonomy: Taxonomy, settings: FinetuneSettings, out: Path
+    train: Dataset,
+    dev: Dataset,
+    taxonomy: Taxonomy,
+    settings: FinetuneSettings,
+    out: Path,
+    soft: Dataset | None = None,
 ) -> list[Finetuned]:
     """Fine-tune one model a seed, the best on dev first. What `out` already holds is not trained again.
 
     Args:
         train, dev: columns `text` and `labels`, see `train.dataset.as_dataset`.
+        soft: paragraphs whose labels are probabilities. They are read once, spread over all epochs of `train`.
 
     Raises:
         TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data.
     """
     facts = {
         **settings.model_dump(mode="json", exclude={"seeds"}),
-        "data": [_fingerprint(train), _fingerprint(dev)],
+        "data": [_fingerprint(part) for part in (train, dev, soft) if part],
         "topics": list(taxonomy.ids),
         "weights": _weights_fingerprint(settings.backbone),
     }
@@ -75,7 +81,7 @@ def finetune(
         folder = out / f"seed-{seed}"
         claim(folder, facts)
         if not (folder / _DONE).exists():
-            _finetune_seed(train, dev, taxonomy, settings, seed, folder)
+            _finetune_seed(_epochs(train, soft, settings), dev, taxonomy, settings, seed, folder)
         result = json.loads((folder / _DONE).read_text("utf-8"))
         models.append(Finetuned(folder / "model", seed, result["macro_f1"]))
     return sorted(models, key=lambda model: -model.macro_f1)
@@ -86,6 +92,11 @@ def backbone_folder(backbone: str) -> Path:
     return resolve(Path(backbone))
 
 
+def _epochs(train: Dataset, soft: Dataset | None, settings: FinetuneSettings) -> Dataset:
+    """All that is read in one training: `train` once an epoch, `soft` once."""
+    return concatenate_datasets([train] * settings.epochs + ([soft] if soft else []))
+
+
 def _finetune_seed(
     train: Dataset, dev: Dataset, taxonomy: Taxonomy, settings: FinetuneSettings, seed: int, folder: Path
 ) -> None:
@@ -93,7 +104,7 @@ def _finetune_seed(
     tokenizer, model = _backbone(taxonomy, settings)
     trainer = Trainer(
         model=model,
-        args=_arguments(settings, seed, folder / "checkpoints"),
+        args=_arguments(settings, seed, folder / "checkpoints", len(train)),
         train_dataset=_tokenise(train, tokenizer, settings.max_tokens),
         eval_dataset=_tokenise(dev, tokenizer, settings.max_tokens),
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
@@ -119,7 +130,7 @@ def _last_checkpoint(folder: Path) -> str | None:
 
 
 def _fingerprint(data: Dataset) -> str:
-    rows = zip(data["text"], data["topics"], strict=True)
+    rows = zip(data["text"], data["labels"], strict=True)
     return hashlib.sha256(json.dumps(sorted(map(list, rows)), ensure_ascii=False).encode()).hexdigest()
 
 
@@ -162,11 +173,12 @@ def _backbone(taxonomy: Taxonomy, settings: FinetuneSettings) -> tuple[PreTraine
     return tokenizer, model
 
 
-def _arguments(settings: FinetuneSettings, seed: int, folder: Path) -> TrainingArguments:
+def _arguments(settings: FinetuneSettings, seed: int, folder: Path, paragraphs: int) -> TrainingArguments:
+    steps_per_epoch = max(1, paragraphs // settings.batch_paragraphs // settings.epochs)
     return TrainingArguments(
         output_dir=str(folder),
         seed=seed,
-        num_train_epochs=settings.epochs,
+        num_train_epochs=1,  # the data holds every epoch
         per_device_train_batch_size=settings.batch_paragraphs,
         per_device_eval_batch_size=64,
         train_sampling_strategy="group_by_length",
@@ -175,10 +187,13 @@ def _arguments(settings: FinetuneSettings, seed: int, folder: Path) -> TrainingA
         weight_decay=settings.weight_decay,
         bf16=has_bf16(),
         use_cpu=device().type == "cpu",
-        eval_strategy="epoch",
-        save_strategy="epoch",
+        eval_strategy="steps",
+        eval_steps=steps_per_epoch,
+        save_strategy="steps",
+        save_steps=steps_per_epoch,
         save_total_limit=1,
-        logging_strategy="epoch",
+        logging_strategy="steps",
+        logging_steps=steps_per_epoch,
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # the patience that is left
         metric_for_best_model="macro_f1",

@@ -47,6 +47,18 @@ class Metrics(BaseModel):
     topics: dict[str, TopicMetrics]
 
 
+class ReliabilityBin(BaseModel):
+    """Probabilities that are about the same: what they say, and what is so."""
+
+    model_config = ConfigDict(frozen=True)
+
+    size: int
+    confidence: float
+    """Mean of the probabilities."""
+    outcome: float
+    """Share of them that came true."""
+
+
 def measure(probabilities: Probabilities, predicted: Labels, labels: Labels, topic_ids: tuple[str, ...]) -> Metrics:
     """All figures at once. `predicted`: which topics were given, (paragraphs, topics)."""
     hits = (predicted & labels).sum(axis=0)
@@ -84,11 +96,22 @@ def f1_scores(predicted: Labels, labels: Labels) -> NDArray[np.float64]:
 
 def calibration_error(confidences: NDArray[np.float32], outcomes: NDArray[np.bool_]) -> float:
     """Expected calibration error: mean distance of confidence and outcome over bins, weighted by their size."""
+    bins = reliability(confidences, outcomes)
+    distance = sum(each.size * abs(each.confidence - each.outcome) for each in bins)
+    return distance / max(len(confidences), 1)
+
+
+def reliability(confidences: NDArray[np.float32], outcomes: NDArray[np.bool_]) -> list[ReliabilityBin]:
+    """The bins, of equal width, that hold anything; the lowest probabilities first."""
     bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
     size = np.bincount(bins, minlength=_BINS)
     confidence = np.bincount(bins, weights=confidences, minlength=_BINS)
     outcome = np.bincount(bins, weights=outcomes, minlength=_BINS)
-    return float(np.abs(confidence - outcome).sum() / max(size.sum(), 1))
+    return [
+        ReliabilityBin(size=int(n), confidence=float(c / n), outcome=float(o / n))
+        for n, c, o in zip(size, confidence, outcome, strict=True)
+        if n
+    ]
 
 
 def _ratio(part: float, whole: float) -> float:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import platform
 import shutil
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from configs.settings import Settings, resolve
 from configs.taxonomy import Taxonomy
@@ -18,14 +19,16 @@ from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, writ
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.errors import TrainingError
+from train.baselines import Baseline, baselines
 from train.card import model_card
-from train.dataset import LabelledParagraph, as_dataset, read
-from train.evaluate import evaluate
+from train.dataset import LabelledParagraph, as_dataset, data_fingerprint, read
+from train.distil import soft_paragraphs
 from train.export import Exported, export
 from train.finetune import backbone_folder, finetune
 from train.hardware import quiet
 from train.metrics import Metrics
-from train.split import inseparable
+from train.report import Report, make_report
+from train.split import without_leaks
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,7 +59,7 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
         raise TrainingError("no dev paragraphs to stop, calibrate and set thresholds on; set data.dev_files")
     if not any(row.labels for row in held_out["dev"]):
         raise TrainingError("no dev paragraph carries a topic, so nothing can be calibrated; label some")
-    rows, left_out = _without_leaks(
+    rows, left_out = without_leaks(
         _read(settings.data.files, taxonomy), [*held_out["dev"], *held_out["test"]], settings.data.duplicate_similarity
     )
     if not rows:
@@ -65,8 +68,11 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
     if left_out:
         say(f"left out of training, for they stand in dev or test too: {', '.join(str(r.line) for r in left_out)}")
     parent = _parent(settings.finetune.backbone)
+    soft = soft_paragraphs(rows, held_out["dev"], held_out["test"], taxonomy, settings, work / "soft")
+    if soft:
+        say(f"and {len(soft)} paragraphs of {settings.distil.corpus}, as an ensemble labels them")
     sets = as_dataset(rows, taxonomy), as_dataset(held_out["dev"], taxonomy)
-    models = finetune(*sets, taxonomy, settings.finetune, work)
+    models = finetune(*sets, taxonomy, settings.finetune, work, soft)
     for model in models:
         say(f"seed {model.seed}: macro-F1 {model.macro_f1:.4f} on dev")
     provenance = Provenance(out.name, settings.finetune.max_tokens, data_fingerprint(rows), parent)
@@ -75,32 +81,40 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
     shutil.rmtree(staged, ignore_errors=True)
     exported = export(models[0].model, staged, provenance, held_out["dev"], taxonomy, settings.export)
     classifier = Classifier.load(staged, settings.engine)
-    metrics = {split: evaluate(classifier, part) for split, part in held_out.items() if part}
-    _document(staged, exported, metrics, rows, settings.finetune.backbone, taxonomy, classifier.engine.name)
+    say("measuring it, beside simple models")
+    threads = settings.engine.threads or available_cores()
+    reports = {
+        split: make_report(classifier, held_out[split], threads, simple)
+        for split, simple in _baselines(rows, held_out, taxonomy).items()
+    }
+    sources = Counter("/".join(row.line.file.parts[-2:]) for row in rows)
+    if soft:
+        teachers = f"a linear model and {len(settings.distil.teachers)} bundles"
+        sources[f"unlabelled text, with the probabilities that {teachers} give"] = len(soft)
+    _document(staged, exported, reports, sources, settings.finetune.backbone, taxonomy, classifier.engine.name)
     write_manifest(staged, provenance, exported.gates[-1].precision)
     out.parent.mkdir(parents=True, exist_ok=True)
     staged.rename(out)
     shutil.rmtree(work)
-    return Trained(load_bundle(out), metrics, tuple(left_out))
-
-
-def data_fingerprint(rows: Sequence[LabelledParagraph]) -> str:
-    """Hash of texts and labels, whatever their order."""
-    lines = sorted(json.dumps([row.text, row.labels], ensure_ascii=False) for row in rows)
-    return hashlib.sha256("\n".join(lines).encode()).hexdigest()
+    return Trained(load_bundle(out), {split: each.served for split, each in reports.items()}, tuple(left_out))
 
 
 def _read(files: Sequence[Path], taxonomy: Taxonomy) -> list[LabelledParagraph]:
     return read([resolve(file) for file in files], taxonomy)
 
 
-def _without_leaks(
-    rows: Sequence[LabelledParagraph], held_out: Sequence[LabelledParagraph], similarity: float
-) -> tuple[list[LabelledParagraph], list[LabelledParagraph]]:
-    """Training rows that are like no row of dev or test, nor from one of their documents; and the rest."""
-    groups = inseparable([*rows, *held_out], similarity)
-    leaks = {i for group in groups if max(group) >= len(rows) for i in group if i < len(rows)}
-    return [row for i, row in enumerate(rows) if i not in leaks], [rows[i] for i in sorted(leaks)]
+def _baselines(
+    rows: Sequence[LabelledParagraph], held_out: Mapping[str, Sequence[LabelledParagraph]], taxonomy: Taxonomy
+) -> dict[str, list[Baseline]]:
+    """Simple models trained on the same rows once, and their scores of each split that has any paragraph."""
+    splits = {split: part for split, part in held_out.items() if part}
+    ends = np.cumsum([len(part) for part in splits.values()])[:-1]
+    both = baselines(rows, [row.text for part in splits.values() for row in part], taxonomy)
+    scores = [np.split(each.scores, ends) for each in both]
+    return {
+        split: [replace(each, scores=parts[i]) for each, parts in zip(both, scores, strict=True)]
+        for i, split in enumerate(splits)
+    }
 
 
 def _parent(backbone: str) -> str | None:
@@ -111,8 +125,8 @@ def _parent(backbone: str) -> str | None:
 def _document(
     out: Path,
     exported: Exported,
-    metrics: Mapping[str, Metrics],
-    rows: Sequence[LabelledParagraph],
+    reports: Mapping[str, Report],
+    sources: Mapping[str, int],
     backbone: str,
     taxonomy: Taxonomy,
     engine: str,
@@ -120,9 +134,8 @@ def _document(
     """Put the figures and the card into the bundle."""
     gate, name = exported.gates[-1], exported.bundle.name
     figures: dict[str, Any] = {"gates": [asdict(each) for each in exported.gates]}
-    figures |= {split: each.model_dump() for split, each in metrics.items()}
+    figures |= {split: each.figures() for split, each in reports.items()}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    trained_on = Counter("/".join(row.line.file.parts[-2:]) for row in rows)
     machine = f"{available_cores()} cores, {platform.machine()}, {platform.system()}"
-    card = model_card(name, taxonomy, metrics, gate, f"{engine}, {machine}", trained_on, backbone)
+    card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, backbone)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")

@@ -72,6 +72,15 @@ def inseparable(rows: Sequence[LabelledParagraph], similarity: float) -> list[li
     return list(groups.values())
 
 
+def without_leaks(
+    rows: Sequence[LabelledParagraph], held_out: Sequence[LabelledParagraph], similarity: float
+) -> tuple[list[LabelledParagraph], list[LabelledParagraph]]:
+    """Training rows that are like no row of `held_out`, nor from one of their documents; and the rest."""
+    groups = inseparable([*rows, *held_out], similarity)
+    leaks = {i for group in groups if max(group) >= len(rows) for i in group if i < len(rows)}
+    return [row for i, row in enumerate(rows) if i not in leaks], [rows[i] for i in sorted(leaks)]
+
+
 def _stratify(groups: Sequence[Counter[str]], sizes: Sequence[int], shares: Sequence[float]) -> list[int]:
     """The part that each group goes to, given its paragraphs per topic and their number.
 
