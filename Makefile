@@ -43,12 +43,12 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 $(VENV)/.serve: pyproject.toml constraints.txt | $(BIN)/python
-	$(PIP) --editable .
+	$(PIP) --editable '.[archive]'
 	touch $@
 
 $(VENV)/.train: pyproject.toml constraints.txt | $(BIN)/python
 	$(BIN)/python -c "import torch" 2>/dev/null || $(PIP) --no-deps --retries 1 --index-url $(TORCH_INDEX) torch
-	$(PIP) --editable '.[train,dev]'
+	$(PIP) --editable '.[archive,train,dev]'
 	touch $@ $(VENV)/.serve
 
 # Exact versions of everything, from what is installed now: run it in a fresh environment after raising a bound.

@@ -70,7 +70,7 @@ def run(
     """Fine-tune once a seed and judge dev."""
     soft = soft_paragraphs(train, dev, [], taxonomy, settings, work / "soft")
     own = settings.finetune
-    if own.backbone.startswith(_RANDOM):
+    if own.backbone and own.backbone.startswith(_RANDOM):
         own = own.model_copy(update={"backbone": str(_random(own.backbone.removeprefix(_RANDOM), work / "random"))})
     models = finetune(as_dataset(train, taxonomy), as_dataset(dev, taxonomy), taxonomy, own, work, soft)
     labels, half = label_matrix(dev, taxonomy), halves(dev)

@@ -17,9 +17,10 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
-from configs.settings import load_settings, resolve
+from configs.settings import load_settings
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
+from policy_topics.registry import served_bundle
 from train.baselines import FASTTEXT_MISSING, baselines, fasttext_installed
 from train.dataset import read
 from train.evaluate import cross, halves, own
@@ -34,7 +35,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     arguments = parser.parse_args()
     settings, taxonomy = load_settings(), load_taxonomy()
-    classifier = Classifier.load(arguments.bundle or resolve(settings.bundle), settings.engine)
+    classifier = Classifier.load(arguments.bundle or served_bundle(settings), settings.engine)
     train, dev = read(arguments.train, taxonomy), read(arguments.dev, taxonomy)
     labels, texts = label_matrix(dev, taxonomy), [row.text for row in dev]
     half = halves(dev)

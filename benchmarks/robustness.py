@@ -19,9 +19,10 @@ import numpy as np
 from rich.console import Console
 from rich.table import Table
 
-from configs.settings import load_settings, resolve
+from configs.settings import load_settings
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
+from policy_topics.registry import served_bundle
 from policy_topics.text import clean
 from train.dataset import LabelledParagraph, read
 from train.dirt import KINDS, Dirt, mix, soil
@@ -69,7 +70,7 @@ def main() -> None:
     parser.add_argument("--bundle", type=Path)
     arguments = parser.parse_args()
     settings = load_settings()
-    classifier = Classifier.load(arguments.bundle or resolve(settings.bundle), settings.engine)
+    classifier = Classifier.load(arguments.bundle or served_bundle(settings), settings.engine)
     rows = read(arguments.dev, load_taxonomy())
     if arguments.out:
         with arguments.out.open("w", encoding="utf-8", newline="\n") as out:

@@ -40,6 +40,7 @@ from policy_topics.bundle import ONNX_MODEL, Provenance, load_bundle, write_mani
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores, load_engine
+from policy_topics.registry import served_bundle
 from train.export import to_onnx
 from train.vocabulary import CLS, SEP, SPECIAL_TOKENS, UNK, as_transformers
 
@@ -150,7 +151,7 @@ def main() -> None:
     threads = settings.engine.threads or available_cores()
     lines = arguments.texts.read_text("utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines if line.strip()]
-    classifier = Classifier.load(arguments.bundle or resolve(settings.bundle), settings.engine)
+    classifier = Classifier.load(arguments.bundle or served_bundle(settings), settings.engine)
     ours = f"{classifier.bundle.name} {classifier.bundle.version}, {classifier.engine.name}"
     ways = {ours: classifier.classify} | bert_classifiers(load_taxonomy(), settings.engine, threads)
     taken = seconds(ways, texts, arguments.rounds)

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from configs.settings import Settings, resolve
+from configs.settings import Settings
 from configs.taxonomy import Taxonomy
 from policy_topics.classifier import Classifier, Prediction
 from policy_topics.documents import Document, read_document
 from policy_topics.errors import DocumentError
+from policy_topics.registry import served_bundle
 from policy_topics.segment import Paragraph, Segmented, paragraphs
 
 STDIN = "-"
@@ -38,7 +39,7 @@ def classify(
     退出码 Exit code: 0 完成 done, 1 有文件无法读取 some files could not be read, 2 用法错误 wrong use.
     """
     settings: Settings = context.obj
-    classifier = Classifier.load(resolve(settings.bundle), settings.engine)
+    classifier = Classifier.load(served_bundle(settings), settings.engine)
     # A terminal is as wide as it is; a file or a pipe should not be broken at 80 columns.
     out = Console(width=None if sys.stdout.isatty() else 160, markup=False, highlight=False)
     err = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)

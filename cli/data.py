@@ -2,33 +2,24 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable, Sequence
-from itertools import islice
+from collections.abc import Sequence
 from pathlib import Path
-from statistics import median
 from typing import Annotated
 
 import typer
-from rich import box
-from rich.console import Console
-from rich.table import Table
 
-from configs.settings import Settings, load_settings
-from configs.taxonomy import MOST_TOPICS, load_taxonomy
+from cli.findings import console_for_tables, print_report
+from cli.importing import import_command
+from configs.settings import Settings, load_settings, resolve
+from configs.taxonomy import load_taxonomy
+from policy_topics.durable import write_whole
 from policy_topics.errors import DataError
-from train.check import RARE, Report, check
+from train.check import check
 from train.dataset import LabelledParagraph, read
-from train.duplicates import Pair
 from train.split import Split, split
 
-app = typer.Typer(no_args_is_help=True, help="检查与划分标注数据。Check and split labelled paragraphs.")
-
-_SHOWN = 20
-"""Places that are listed under a finding; the rest is counted."""
-
-_WIDTH = 240
-"""Columns of the output where it is no terminal, so that no table row is broken."""
+app = typer.Typer(no_args_is_help=True, help="导入、检查与划分标注数据。Import, check and split labelled paragraphs.")
+app.command("import")(import_command)
 
 
 def _distinct(files: list[Path]) -> list[Path]:
@@ -49,20 +40,63 @@ Files = Annotated[
 ]
 
 
+Beside = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--against",
+        exists=True,
+        dir_okay=False,
+        help="已在训练的数据，与之比较（可重复）。Data trained on already, to compare with; repeatable.",
+    ),
+]
+Frozen = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--frozen",
+        exists=True,
+        dir_okay=False,
+        help="训练不得见到的测试数据（可重复）。Test data that no training may see; repeatable.",
+    ),
+]
+
+
 @app.command("check")
-def check_command(context: typer.Context, files: Files) -> None:
+def check_command(
+    context: typer.Context,
+    files: Files,
+    against: Beside = None,
+    frozen: Frozen = None,
+    report: Annotated[
+        Path | None,
+        typer.Option(
+            "--report",
+            file_okay=False,
+            help="写入 report.html 与 report.json 的目录，报告引用段落原文。"
+            "Folder for the report; it quotes paragraphs.",
+        ),
+    ] = None,
+) -> None:
     """检查标注数据并报告。Validate labelled data and report.
+
+    用 --report 时另找可疑的标注，用 --against 时与旧数据比较。With --report, doubtful labels are looked for, too.
 
     退出码 Exit code: 0 无错误 no faults, 1 有行无法读取 some rows cannot be read (each is named), 2 用法错误 wrong use.
     """
-    console = _console()
-    similarity = _settings(context).data.duplicate_similarity
+    settings = _settings(context)
+    against, frozen = against or [], frozen or []
+    _distinct([*files, *against, *frozen])
+    console = console_for_tables()
+    similarity = settings.data.duplicate_similarity
     with console.status("检查中… Checking…"):
-        report = check(files, load_taxonomy(), similarity)
-    _print_files(console, report)
-    _print_topics(console, report)
-    _print_findings(console, report, similarity)
-    if report.faults:
+        checked = check(files, load_taxonomy(resolve(settings.taxonomy)), similarity, against, frozen)
+    print_report(console, checked, similarity)
+    if report:
+        from train.check_report import write_check_report  # imports what draws
+
+        with console.status("寻找可疑的标注… Looking for doubtful labels…"):
+            write_check_report(checked, similarity, report)
+        console.print(f"报告 report: {report / 'report.html'}")
+    if checked.faults:
         raise typer.Exit(1)
 
 
@@ -86,7 +120,7 @@ def split_command(
         raise typer.BadParameter(
             f"{', '.join(present)} 已存在，用 --force 覆盖。 exists; use --force to overwrite.", param_hint="--out"
         )
-    taxonomy = load_taxonomy()
+    taxonomy = load_taxonomy(resolve(_settings(context).taxonomy))
     try:
         rows = read(files, taxonomy)
     except DataError as fault:
@@ -117,105 +151,4 @@ def _settings(context: typer.Context) -> Settings:
 
 def _write(target: Path, rows: Sequence[LabelledParagraph]) -> None:
     """Write whole or not at all."""
-    unfinished = target.with_name(f".{target.name}.unfinished")
-    unfinished.write_text("".join(f"{row.line.json}\n" for row in rows), "utf-8", newline="\n")
-    os.replace(unfinished, target)
-
-
-def _console() -> Console:
-    console = Console(highlight=False, markup=False, soft_wrap=True)
-    return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=_WIDTH)
-
-
-def _table(console: Console, title: str, text_columns: Sequence[str], number_columns: Sequence[str]) -> Table:
-    """A table; as Markdown where the output is no terminal, so that it can be read and pasted as it is."""
-    console.print(f"\n{title}")
-    table = Table(box=box.SIMPLE_HEAD if console.is_terminal else box.MARKDOWN)
-    for column in text_columns:
-        table.add_column(column, no_wrap=True)
-    for column in number_columns:
-        table.add_column(column, justify="right")
-    return table
-
-
-def _print_files(console: Console, report: Report) -> None:
-    labels = range(MOST_TOPICS + 1)
-    table = _table(
-        console,
-        f"段落数，其中有 0 至 {MOST_TOPICS} 个主题的各多少；文档数；清洗后字数的中位数、95% 分位数和最大值\n"
-        f"Paragraphs, of which so many carry 0 to {MOST_TOPICS} topics; documents; characters of clean text",
-        ["文件 file"],
-        ["段落 all", *map(str, labels), "文档 docs", "字数 median", "95 %", "max"],
-    )
-    for name, rows in zip(_names(report), report.rows_of.values(), strict=True):
-        counts = [sum(len(row.labels) == n for row in rows) for n in labels]
-        documents = len({row.document for row in rows if row.document is not None})
-        sizes = sorted(len(row.text) for row in rows) or [0]
-        spread = [round(median(sizes)), sizes[int(0.95 * (len(sizes) - 1))], sizes[-1]]
-        table.add_row(name, *map(str, [len(rows), *counts, documents, *spread]))
-    console.print(table)
-
-
-def _print_topics(console: Console, report: Report) -> None:
-    title = "各主题的段落数\nParagraphs that carry each topic"
-    table = _table(console, title, ["主题 topic", "中文"], [*_names(report), "合计 total"])
-    for topic in report.taxonomy.topics:
-        counts = report.topics[topic.id]
-        table.add_row(topic.id, topic.zh, *map(str, [*counts, sum(counts)]))
-    console.print(table)
-
-
-def _names(report: Report) -> list[str]:
-    """Short names of the files; whole paths where two files have the same name."""
-    names = [file.stem for file in report.files]
-    return names if len(set(names)) == len(names) else [str(file) for file in report.files]
-
-
-def _print_findings(console: Console, report: Report, similarity: float) -> None:
-    exact = [pair for pair in report.repeats if pair.exact]
-    near = [pair for pair in report.repeats if not pair.exact]
-    findings: list[tuple[str, Sequence[str]]] = [
-        ("完全重复 Exact duplicates", [_pair(report, pair) for pair in exact]),
-        (f"近似重复 Near-duplicates (≥ {similarity:g})", [_pair(report, pair) for pair in near]),
-        ("重复但标注不同 Duplicates with other labels", [_conflict(report, pair) for pair in report.conflicts]),
-        ("文本跨文件（泄漏） Texts in two files (a leak)", [_pair(report, pair) for pair in report.shared_texts]),
-        (
-            "文档跨文件（泄漏） Documents in two files (a leak)",
-            [f"{document}: {_listed(map(str, files))}" for document, files in report.shared_documents.items()],
-        ),
-        (
-            f"少于 {RARE} 段的主题 Topics with fewer than {RARE} paragraphs",
-            [f"{topic}: {count}" for topic, count in report.rare_topics.items()],
-        ),
-        ("主题不全的文件 Files without some topics", list(_incomplete(report))),
-        ("清洗时略去的行 Lines that cleaning leaves out", [str(warning) for warning in report.warnings]),
-        ("错误 Faults", [str(fault) for fault in report.faults]),
-    ]
-    console.print()
-    for name, places in findings:
-        console.print(f"- {name}: {len(places)}")
-        for place in islice(places, _SHOWN):
-            console.print(f"  - {place}")
-        if len(places) > _SHOWN:
-            console.print(f"  - … 另有 and {len(places) - _SHOWN} more")
-
-
-def _pair(report: Report, pair: Pair) -> str:
-    first, second = report.rows[pair.first], report.rows[pair.second]
-    return f"{first.line} ≈ {second.line} ({pair.similarity:.2f})"
-
-
-def _conflict(report: Report, pair: Pair) -> str:
-    first, second = report.rows[pair.first], report.rows[pair.second]
-    return f"{_pair(report, pair)}: [{_listed(first.labels)}] / [{_listed(second.labels)}]"
-
-
-def _incomplete(report: Report) -> Iterable[str]:
-    for index, (file, rows) in enumerate(report.rows_of.items()):
-        absent = [topic for topic, counts in report.topics.items() if not counts[index]]
-        if absent and rows:
-            yield f"{file}: {_listed(absent)}"
-
-
-def _listed(words: Iterable[str]) -> str:
-    return ", ".join(words)
+    write_whole(target, "".join(f"{row.line.json}\n" for row in rows))

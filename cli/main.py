@@ -1,6 +1,7 @@
 """`policy-topics`: the command line. It reads the settings, calls one room of the house, and prints.
 
-Exit codes: 0 done; 1 some inputs could not be read, each named; 2 wrong use, or a fault that the message explains.
+Exit codes: 0 done; 1 some inputs could not be read, each named; 2 wrong use, or a fault that the message explains;
+3 a new bundle that may not take the place of the one that serves.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from cli import classify, data, models, serve, training
+from cli import classify, data, gate, models, score, serve, training
 from configs.settings import SettingsError, load_settings
 from configs.taxonomy import TaxonomyError
 from configs.tracking import switch_off_tracking
@@ -26,7 +27,9 @@ app = typer.Typer(
 )
 app.command("serve")(serve.serve)
 app.command("classify")(classify.classify)
+app.command("score")(score.score)
 app.command("train")(training.train)
+app.command("gate")(gate.gate)
 app.command("evaluate")(training.evaluate)
 app.command("pretrain")(training.pretrain)
 app.add_typer(data.app, name="data")

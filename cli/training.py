@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import errno
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -9,11 +12,13 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
+from cli.gate import needs_training, show
 from configs.settings import Settings, override, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.errors import TrainingError
+from policy_topics.registry import served_bundle
 
 if TYPE_CHECKING:
     from train.dataset import LabelledParagraph
@@ -29,44 +34,73 @@ def train(
             "--data",
             exists=True,
             dir_okay=False,
-            help="训练数据，可重复。Labelled paragraphs; repeatable (data.files).",
+            help="新的训练数据，可重复；与 data.files 一并训练，以免遗忘（只用自己的：--set data.files=[…]）。"
+            "New labelled paragraphs, repeatable: trained on together with data.files, so that nothing is forgotten. "
+            "For files of yours alone: --set data.files=[…].",
         ),
     ] = None,
     dev: Annotated[
         list[Path] | None,
         typer.Option(
-            "--dev", exists=True, dir_okay=False, help="校准数据，可重复。To stop and calibrate on (data.dev_files)."
+            "--dev",
+            exists=True,
+            dir_okay=False,
+            help="新的校准数据，可重复，与 data.dev_files 一并使用。To stop and calibrate on, with data.dev_files.",
         ),
     ] = None,
     test: Annotated[
         list[Path] | None,
-        typer.Option("--test", exists=True, dir_okay=False, help="测试数据，可重复。To measure on (data.test_files)."),
+        typer.Option(
+            "--test",
+            exists=True,
+            dir_okay=False,
+            help="新的测试数据，可重复，与 data.test_files 一并使用。To measure and judge on, with data.test_files.",
+        ),
+    ] = None,
+    taxonomy: Annotated[
+        Path | None,
+        typer.Option(
+            exists=True,
+            dir_okay=False,
+            help="主题体系；新主题扩展输出层，其余保留。The topics: new ones grow the head, others stay (taxonomy).",
+        ),
     ] = None,
     backbone: Annotated[
         str | None,
-        typer.Option(help="中文 BERT 的目录或 hub 名。Folder or hub name of a Chinese BERT (finetune.backbone)."),
+        typer.Option(
+            help="起点：中文 BERT 的目录或 hub 名；默认为服务所用的模型包。Folder or hub name of a Chinese BERT to "
+            "start from; by default the bundle that serves (finetune.backbone)."
+        ),
     ] = None,
     seeds: Annotated[
         str | None, typer.Option(metavar="1,2,3", help="每个种子一个模型，取最好者。One model a seed (finetune.seeds).")
     ] = None,
 ) -> None:
-    """微调、校准、导出并评测。Fine-tune, calibrate, export and measure; goes on where it was cut off."""
-    _needs_training()
+    """微调、校准、导出、评测并与服务所用的模型包比较；中断后接着做。
+
+    Fine-tune, calibrate, export, measure, and judge beside the bundle that serves; goes on where it was cut off. What
+    serves stays. Exit code 3: the new bundle is refused. 被拒时退出码为 3。
+    """
+    needs_training()
     from train.pipeline import train as run
 
-    console = Console(soft_wrap=True)
-    trained = run(
-        _with_flags(context.obj, data, dev, test, backbone, seeds),
-        load_taxonomy(),
-        out,
-        work=out.with_name(f".{out.name}-work"),
-        say=lambda line: console.print(line, markup=False, highlight=False),
-    )
+    settings = _with_flags(context.obj, data, dev, test, taxonomy, backbone, seeds)
+    console = Console(soft_wrap=True, markup=False, highlight=False)
+    work = out.with_name(f".{out.name}-work")
+    with _disk_with_room(work):
+        trained = run(settings, load_taxonomy(resolve(settings.taxonomy)), out, work, console.print)
+    if trained is None:  # the first of several processes has the bundle
+        return
     for split, metrics in trained.metrics.items():
         console.print(
             f"{split}: micro-F1 {metrics.micro_f1:.4f}, macro-F1 {metrics.macro_f1:.4f}, ECE {metrics.ece:.4f}"
         )
     console.print(f"模型包 bundle: {out} ({trained.bundle.version})")
+    if trained.verdict:
+        show(trained.verdict, out)
+    if trained.registered:
+        version = trained.bundle.version
+        console.print(f"已入库 in the registry; to have it serve 发布: policy-topics models promote {version}")
 
 
 def evaluate(
@@ -99,13 +133,13 @@ def evaluate(
     """在标注数据上评测模型包。Measure the bundle on labelled paragraphs."""
     if baseline_data and not report:
         raise typer.BadParameter("is for the report; add --report FOLDER", param_hint="--baseline-data")
-    _needs_training()
+    needs_training()
     from train.dataset import read
     from train.evaluate import evaluate as run
     from train.evaluate import markdown
 
     settings: Settings = context.obj
-    classifier = Classifier.load(resolve(settings.bundle), settings.engine)
+    classifier = Classifier.load(served_bundle(settings), settings.engine)
     taxonomy = classifier.bundle.taxonomy
     rows = read(files or [resolve(file) for file in settings.data.test_files], taxonomy)
     if report:
@@ -169,7 +203,7 @@ def pretrain(
     ],
 ) -> None:
     """从零预训练中文 BERT。Pre-train a Chinese BERT from scratch; goes on from the last checkpoint."""
-    _needs_training()
+    needs_training()
     from train.pretrain import pretrain as run
 
     console = Console(soft_wrap=True)
@@ -190,21 +224,29 @@ def _with_flags(
     data: list[Path] | None,
     dev: list[Path] | None,
     test: list[Path] | None,
+    taxonomy: Path | None,
     backbone: str | None,
     seeds: str | None,
 ) -> Settings:
-    given = {"data.files": data, "data.dev_files": dev, "data.test_files": test, "finetune.backbone": backbone}
-    flags: dict[str, Any] = {key: value for key, value in given.items() if value}
-    if seeds is not None:
-        flags["finetune.seeds"] = seeds.split(",")
-    return override(settings, flags)
+    flags: dict[str, Any] = {
+        "data.files": _together(settings.data.files, data),
+        "data.dev_files": _together(settings.data.dev_files, dev),
+        "data.test_files": _together(settings.data.test_files, test),
+    }
+    given = {"taxonomy": taxonomy, "finetune.backbone": backbone, "finetune.seeds": seeds and seeds.split(",")}
+    return override(settings, flags | {key: value for key, value in given.items() if value is not None})
 
 
-def _needs_training() -> None:
+def _together(named: Sequence[Path], more: Sequence[Path] | None) -> list[Path]:
+    """Files of the settings and those given, each once."""
+    return list(dict.fromkeys(resolve(file).resolve() for file in [*named, *(more or [])]))
+
+
+@contextmanager
+def _disk_with_room(folder: Path) -> Iterator[None]:
     try:
-        import torch  # noqa: F401
-        import transformers  # noqa: F401
-    except ModuleNotFoundError as missing:
-        raise TrainingError(
-            f"{missing.name} is not installed; training needs more than serving: make setup-train"
-        ) from None
+        yield
+    except OSError as fault:
+        if fault.errno != errno.ENOSPC:
+            raise
+        raise TrainingError(f"the disk is full; make room and do the same again: it goes on in {folder}") from fault

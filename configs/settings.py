@@ -56,10 +56,17 @@ class ServeSettings(_Section):
     max_document_characters: Positive
 
 
+class ArchiveSettings(_Section):
+    part_rows: Positive
+    document_characters: Positive
+    timeout_seconds: Positive
+
+
 class DataSettings(_Section):
     files: tuple[Path, ...]
     dev_files: tuple[Path, ...]
     test_files: tuple[Path, ...]
+    behaviour_files: tuple[Path, ...]
     duplicate_similarity: Annotated[float, Field(gt=0, le=1)]
     dev_share: Share
     test_share: Share
@@ -87,7 +94,7 @@ class PretrainSettings(_Section):
 
 
 class FinetuneSettings(_Section):
-    backbone: str
+    backbone: str | None
     epochs: Positive
     patience: Positive
     batch_paragraphs: Positive
@@ -116,11 +123,17 @@ class ExportSettings(_Section):
 class Settings(BaseSettings):
     """All settings. Built by `load_settings`; frozen."""
 
-    model_config = SettingsConfigDict(env_prefix=ENV_PREFIX, env_nested_delimiter="__", extra="forbid", frozen=True)
+    model_config = SettingsConfigDict(
+        env_prefix=ENV_PREFIX, env_nested_delimiter="__", env_parse_none_str="null", extra="forbid", frozen=True
+    )
 
     bundle: Path
+    registry: Path | None
+    taxonomy: Path
+    tracking: str | None
     engine: EngineSettings
     serve: ServeSettings
+    archive: ArchiveSettings
     data: DataSettings
     pretrain: PretrainSettings
     finetune: FinetuneSettings
@@ -172,8 +185,8 @@ def override(settings: Settings, flags: Mapping[str, Any]) -> Settings:
     """
     content = settings.model_dump()
     for key, value in flags.items():
-        section, name = key.split(".")
-        content[section][name] = value
+        *section, name = key.split(".")
+        (content[section[0]] if section else content)[name] = value
     return _validated(lambda: Settings.model_validate(content))
 
 

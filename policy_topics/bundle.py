@@ -23,7 +23,9 @@ from policy_topics.fingerprint import text_fingerprint
 
 MANIFEST = "manifest.json"
 ONNX_MODEL = "model.onnx"
-FORMAT: Final = 1
+FORMAT: Final = 2
+MEASURED = frozenset({"metrics.json", "MODEL_CARD.md"})
+"""Files with what was measured of a bundle. Times are among it, which differ from one making to the next."""
 REQUIRED = ("config.json", "tokenizer.json", "model.safetensors", ONNX_MODEL, "topics.yaml", "calibration.json")
 
 
@@ -32,10 +34,11 @@ class Manifest(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    format: Literal[1] = FORMAT
+    format: Literal[1, 2] = FORMAT
     name: str
     version: str = ""
-    """Twelve digits of the hash of the rest of the manifest, so of every file: same content, same version."""
+    """Twelve digits of the hash of the rest of the manifest, so of every file but those `MEASURED`: the same training
+    twice gives the same version. In format 1 of those, too."""
     taxonomy: int
     max_tokens: int
     """Longest window in tokens, special tokens included: what the model has seen in training."""
@@ -53,7 +56,9 @@ class Manifest(BaseModel):
 
     def content_version(self) -> str:
         """What `version` must be."""
-        rest = self.model_dump_json(exclude={"version"})
+        left_out = MEASURED if self.format > 1 else frozenset()
+        of_files = {name: digest for name, digest in self.files.items() if name not in left_out}
+        rest = self.model_copy(update={"files": of_files}).model_dump_json(exclude={"version"})
         return hashlib.sha256(rest.encode()).hexdigest()[:12]
 
 
@@ -86,8 +91,13 @@ class Bundle:
 
     def metrics(self) -> dict[str, Any]:
         """Its `metrics.json`: figures by split, and of the gates; empty where it has none."""
-        file = self.path / "metrics.json"
-        return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
+        return read_metrics(self.path)
+
+
+def read_metrics(path: Path) -> dict[str, Any]:
+    """The `metrics.json` of a bundle's folder, which is not verified; empty where it has none."""
+    file = path / "metrics.json"
+    return dict(json.loads(file.read_text("utf-8"))) if file.is_file() else {}
 
 
 def load_bundle(path: Path) -> Bundle:
@@ -102,7 +112,7 @@ def load_bundle(path: Path) -> Bundle:
     try:
         manifest = Manifest.model_validate_json(file.read_bytes())
     except ValidationError as fault:
-        raise BundleError(f"{file}: not a manifest of format {FORMAT}: {faults_of(fault)}") from fault
+        raise BundleError(f"{file}: not a manifest of format 1 or {FORMAT}: {faults_of(fault)}") from fault
     _verify_files(path, manifest)
     if manifest.text_fingerprint != text_fingerprint():
         raise BundleError(

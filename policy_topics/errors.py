@@ -38,6 +38,12 @@ class BundleError(PolicyTopicsError):
     code: ClassVar[str] = "bad_bundle"
 
 
+class RegistryError(PolicyTopicsError):
+    """A change of the registry that cannot be made, or a registry that cannot be read."""
+
+    code: ClassVar[str] = "registry"
+
+
 class EngineError(PolicyTopicsError):
     """No engine can run the bundle on this machine."""
 

@@ -17,6 +17,7 @@ from starlette.routing import Match, Mount, Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.settings import Settings
+from policy_topics.bundle import Bundle
 from policy_topics.classifier import Classifier, Tokenised
 from policy_topics.documents import Document
 from policy_topics.engine import Logits
@@ -46,10 +47,15 @@ from serve.schemas import (
 PAGE = Path(__file__).with_name("page") / "index.html"
 
 
-def create_app(settings: Settings, load: Callable[[], Classifier]) -> Starlette:
-    """The app. `load` is called in a thread when the app starts; until the model has run, requests get 503."""
+def create_app(
+    settings: Settings, load: Callable[[], Classifier], mark: Callable[[], object] = lambda: None
+) -> Starlette:
+    """The app. `load` is called in a thread when the app starts; until the model has run, requests get 503.
+
+    It is called again whenever `mark` comes to something else; what it gives takes over between two requests.
+    """
     counters = Metrics()
-    model = Model(settings, load, counters)
+    model = Model(settings, load, mark, counters)
     api = _Api(settings, model, counters)
     routes = [
         Route("/", api.page),
@@ -140,71 +146,53 @@ class _Api:
         return FileResponse(PAGE, media_type="text/html")
 
     async def _classify(self, body: bytes, language: Language) -> bytes:
-        asked, tokenised = await asyncio.to_thread(self._tokenise_items, body)
-        logits = await self._model.logits(tokenised)
+        async with self._model.using() as answering:
+            classifier = answering.classifier
+            asked, tokenised = await asyncio.to_thread(self._tokenise_items, body, classifier)
+            logits = await self._model.logits(answering, tokenised)
 
-        def answer() -> bytes:
-            topics = self._topics(tokenised, logits, asked.options, language)
-            results = [ItemResult(id=item.id, **own) for item, own in zip(asked.items, topics, strict=True)]
-            return to_json(Classification(model=self._name(), results=results))
+            def answer() -> bytes:
+                topics = _topics(classifier, tokenised, logits, asked.options, language)
+                results = [ItemResult(id=item.id, **own) for item, own in zip(asked.items, topics, strict=True)]
+                return to_json(Classification(model=_name(classifier.bundle), results=results))
 
-        return await asyncio.to_thread(answer)
+            return await asyncio.to_thread(answer)
 
     async def _classify_document(self, read: Callable[[], tuple[Document, Options]], language: Language) -> bytes:
-        document, options, segmented, tokenised = await asyncio.to_thread(self._tokenise_document, read)
-        logits = await self._model.logits(tokenised)
+        async with self._model.using() as answering:
+            classifier = answering.classifier
+            document, options, segmented, tokenised = await asyncio.to_thread(_tokenise_document, read, classifier)
+            logits = await self._model.logits(answering, tokenised)
 
-        def answer() -> bytes:
-            topics = self._topics(tokenised, logits, options, language)
-            about = DocumentAbout(name=document.name, media_type=document.media_type, encoding=document.encoding)
-            results = [
-                ParagraphResult(index=at.index, start=at.start, end=at.end, text=at.text, **own)
-                for at, own in zip(segmented.paragraphs, topics, strict=True)
-            ]
-            taxonomy = self._model.classifier.bundle.taxonomy
-            whole = document_topics(segmented.paragraphs, topics, taxonomy, language)
-            return to_json(
-                DocumentClassification(
-                    model=self._name(),
-                    document=about,
-                    results=results,
-                    document_topics=whole,
-                    dropped=list(segmented.dropped),
+            def answer() -> bytes:
+                topics = _topics(classifier, tokenised, logits, options, language)
+                about = DocumentAbout(name=document.name, media_type=document.media_type, encoding=document.encoding)
+                results = [
+                    ParagraphResult(index=at.index, start=at.start, end=at.end, text=at.text, **own)
+                    for at, own in zip(segmented.paragraphs, topics, strict=True)
+                ]
+                whole = document_topics(segmented.paragraphs, topics, classifier.bundle.taxonomy, language)
+                return to_json(
+                    DocumentClassification(
+                        model=_name(classifier.bundle),
+                        document=about,
+                        results=results,
+                        document_topics=whole,
+                        dropped=list(segmented.dropped),
+                    )
                 )
-            )
 
-        return await asyncio.to_thread(answer)
+            return await asyncio.to_thread(answer)
 
-    def _tokenise_items(self, body: bytes) -> tuple[ClassifyRequest, list[Tokenised]]:
+    def _tokenise_items(self, body: bytes, classifier: Classifier) -> tuple[ClassifyRequest, list[Tokenised]]:
         asked = read_items(body, self._limits)
-        return asked, self._model.classifier.tokenise([item.text for item in asked.items])
-
-    def _tokenise_document(
-        self, read: Callable[[], tuple[Document, Options]]
-    ) -> tuple[Document, Options, Segmented, list[Tokenised]]:
-        document, options = read()
-        segmented = paragraphs(document.text)
-        tokenised = self._model.classifier.tokenise([paragraph.text for paragraph in segmented.paragraphs])
-        return document, options, segmented, tokenised
-
-    def _topics(
-        self, tokenised: Sequence[Tokenised], logits: Sequence[Logits], options: Options, language: Language
-    ) -> list[Topics]:
-        classifier = self._model.classifier
-        return [
-            topics_of(classifier.decode(own, text.tokens), classifier.bundle.taxonomy, options, language)
-            for own, text in zip(logits, tokenised, strict=True)
-        ]
-
-    def _name(self) -> ModelName:
-        bundle = self._model.classifier.bundle
-        return ModelName(name=bundle.name, version=bundle.version, taxonomy=bundle.taxonomy.version)
+        return asked, classifier.tokenise([item.text for item in asked.items])
 
     def _about_model(self) -> bytes:
         classifier, limits = self._model.classifier, self._limits
         return to_json(
             ModelAnswer(
-                **self._name(),
+                **_name(classifier.bundle),
                 topics=len(classifier.bundle.taxonomy.topics),
                 engine=classifier.engine.name,
                 metrics=classifier.bundle.metrics(),
@@ -217,6 +205,32 @@ class _Api:
                 ),
             )
         )
+
+
+def _tokenise_document(
+    read: Callable[[], tuple[Document, Options]], classifier: Classifier
+) -> tuple[Document, Options, Segmented, list[Tokenised]]:
+    document, options = read()
+    segmented = paragraphs(document.text)
+    tokenised = classifier.tokenise([paragraph.text for paragraph in segmented.paragraphs])
+    return document, options, segmented, tokenised
+
+
+def _topics(
+    classifier: Classifier,
+    tokenised: Sequence[Tokenised],
+    logits: Sequence[Logits],
+    options: Options,
+    language: Language,
+) -> list[Topics]:
+    return [
+        topics_of(classifier.decode(own, text.tokens), classifier.bundle.taxonomy, options, language)
+        for own, text in zip(logits, tokenised, strict=True)
+    ]
+
+
+def _name(bundle: Bundle) -> ModelName:
+    return ModelName(name=bundle.name, version=bundle.version, taxonomy=bundle.taxonomy.version)
 
 
 def _nothing_here(routes: Sequence[Route]) -> ASGIApp:

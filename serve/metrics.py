@@ -47,10 +47,28 @@ class Metrics:
             registry=self._registry,
         )
 
-    def watch_queue(self, waiting_tokens: Callable[[], int]) -> None:
-        """Show the batcher's queue."""
-        queue = Gauge("policy_topics_queue_tokens", "Tokens that wait for the model.", registry=self._registry)
-        queue.set_function(waiting_tokens)
+        self._queue = Gauge("policy_topics_queue_tokens", "Tokens that wait for the model.", registry=self._registry)
+        self._model = Gauge(
+            "policy_topics_model", "1 for the model that answers.", ["name", "version"], registry=self._registry
+        )
+        self._takeovers = Counter(
+            "policy_topics_takeovers",
+            "Promotions and rollbacks that were taken over, or failed to be.",
+            ["result"],
+            registry=self._registry,
+        )
+        for result in ("done", "failed"):  # there from the start, so that an alert sees the first one rise
+            self._takeovers.labels(result)
+
+    def answering(self, name: str, version: str, waiting_tokens: Callable[[], int]) -> None:
+        """Show the model that answers from now on, and its queue."""
+        self._model.clear()
+        self._model.labels(name, version).set(1)
+        self._queue.set_function(waiting_tokens)
+
+    def taken_over(self, done: bool) -> None:
+        """Count a promotion or rollback."""
+        self._takeovers.labels("done" if done else "failed").inc()
 
     def measured(self, run: Run) -> Run:
         """`run`, counted and timed."""

@@ -1,4 +1,4 @@
-"""The model of this process: loaded beside the server's start, ready once it has run."""
+"""The model of this process: loaded beside the server's start, ready once it has run, and changed without a pause."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from configs.settings import Settings
 from policy_topics.classifier import Classifier, Tokenised
@@ -18,97 +18,168 @@ from serve.problems import Problem
 log = logging.getLogger("policy_topics.serve")
 
 FIRST_TEXT = "会议研究部署了稳就业工作。"
-"""What the model classifies before it is ready: the first run compiles and allocates."""
+"""What a model classifies before it answers: the first run compiles and allocates."""
+
+LOOK_SECONDS = 1.0
+"""Time between two looks whether another version was promoted."""
+
+
+class Answering:
+    """A classifier behind a batcher. A request keeps to one of these from its beginning to its end."""
+
+    def __init__(self, classifier: Classifier, batcher: Batcher) -> None:
+        self.classifier = classifier
+        self.batcher = batcher
+        self.requests = 0
+        """How many requests are at work on it."""
 
 
 class Model:
-    """A classifier behind a batcher, for many requests at once.
+    """What answers, for many requests at once.
 
-    `load` is called in a thread when `start` is; until it is done and one text is classified, `classifier` and `logits`
-    raise the problem `not_ready`.
+    `load` is called in a thread when `start` is; until it is done and one text is classified, `using` raises the
+    problem `not_ready`. Whenever `mark` comes to something else, `load` is called again, and what it gives answers the
+    requests that come from then on; those that are under way end on what they began with. If `load` fails then, what
+    answers goes on.
     """
 
-    def __init__(self, settings: Settings, load: Callable[[], Classifier], metrics: Metrics) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        load: Callable[[], Classifier],
+        mark: Callable[[], object],
+        metrics: Metrics,
+    ) -> None:
         self._settings = settings
         self._load = load
+        self._mark = mark
         self._metrics = metrics
-        self._loading: asyncio.Task[None] | None = None
-        self._ready: tuple[Classifier, Batcher] | None = None
+        self._life: asyncio.Task[None] | None = None
+        self._answering: Answering | None = None
         self.failed = False
-        """Whether loading has failed, for good: the process is of no use."""
+        """Whether loading has failed at the start, for good: the process is of no use."""
 
     @property
     def ready(self) -> bool:
         """Whether the model has run."""
-        return self._ready is not None
+        return self._answering is not None
 
     @property
     def classifier(self) -> Classifier:
-        return self._of_ready()[0]
+        return self._of_ready().classifier
 
     def start(self) -> None:
         """Begin to load."""
-        self._loading = asyncio.create_task(self._make_ready())
+        self._life = asyncio.create_task(self._live())
 
     async def close(self) -> None:
-        if self._loading:
-            self._loading.cancel()
+        if self._life:
+            self._life.cancel()
             with contextlib.suppress(asyncio.CancelledError):
-                await self._loading
-        if self._ready:
-            await self._ready[1].close()
+                await self._life
+        if self._answering:
+            await self._answering.batcher.close()
 
     def check(self) -> None:
         """Raise the problem that a request would have now whatever is in it: `not_ready` or `busy`."""
-        _, batcher = self._of_ready()
         try:
-            batcher.check()
+            self._of_ready().batcher.check()
         except Busy:
             raise self._busy() from None
 
-    async def logits(self, tokenised: Sequence[Tokenised]) -> list[Logits]:
-        """Logits (windows, topics) of tokenised texts, run together with those of other requests.
+    @contextlib.asynccontextmanager
+    async def using(self) -> AsyncIterator[Answering]:
+        """What answers now, for one request: it stays whole until the request leaves it.
 
         Raises:
-            Problem: `not_ready` or `busy`.
+            Problem: `not_ready`.
+        """
+        answering = self._of_ready()
+        answering.requests += 1
+        try:
+            yield answering
+        finally:
+            answering.requests -= 1
+            await self._let_go(answering)
+
+    async def logits(self, answering: Answering, tokenised: Sequence[Tokenised]) -> list[Logits]:
+        """Logits (windows, topics) of texts that `answering` tokenised, run together with those of other requests.
+
+        Raises:
+            Problem: `busy`.
         """
         try:
-            return await self._of_ready()[1].submit(tokenised)
+            return await answering.batcher.submit(tokenised)
         except Busy:
             raise self._busy() from None
 
-    async def _make_ready(self) -> None:
+    async def _live(self) -> None:
+        mark = await asyncio.to_thread(self._mark)
         try:
-            classifier = await asyncio.to_thread(self._load)
-            await asyncio.to_thread(classifier.classify, [FIRST_TEXT])
+            await self._take_over()
         except Exception:
             log.exception("the model cannot be loaded; no request will be answered")
             self.failed = True
             return
+        while True:
+            await asyncio.sleep(LOOK_SECONDS)
+            # Looked at before loading: what is promoted meanwhile is seen next time.
+            before, mark = mark, await asyncio.to_thread(self._mark)
+            if mark != before:
+                await self._follow()
+
+    async def _follow(self) -> None:
+        try:
+            await self._take_over()
+        except Exception:
+            running = self.classifier.bundle
+            log.exception(
+                "the promoted version cannot be taken over; %s %s goes on answering. Roll back, or promote a version "
+                "again once the fault is mended",
+                running.name,
+                running.version,
+            )
+            self._metrics.taken_over(False)
+        else:
+            self._metrics.taken_over(True)
+
+    async def _take_over(self) -> None:
+        """Load beside what answers, run once, and put it in its place between two requests."""
+        classifier = await asyncio.to_thread(self._load)
+        await asyncio.to_thread(classifier.classify, [FIRST_TEXT])
         batcher = Batcher(
             self._metrics.measured(classifier.run),
             len(classifier.bundle.taxonomy.topics),
             self._settings.engine.batch_tokens,
             self._settings.serve.queue_tokens,
         )
-        self._metrics.watch_queue(lambda: batcher.waiting_tokens)
-        _calm_garbage_collection()
-        self._ready = classifier, batcher
-        log.info("ready: %s %s", classifier.bundle.name, classifier.bundle.version)
+        if self._answering is None:
+            _calm_garbage_collection()
+        bundle = classifier.bundle
+        before, self._answering = self._answering, Answering(classifier, batcher)
+        self._metrics.answering(bundle.name, bundle.version, lambda: batcher.waiting_tokens)
+        log.info("answering: %s %s", bundle.name, bundle.version)
+        if before:
+            await self._let_go(before)
 
-    def _of_ready(self) -> tuple[Classifier, Batcher]:
+    async def _let_go(self, answering: Answering) -> None:
+        """End the engine thread of what answers no more, with its last request."""
+        if answering is not self._answering and not answering.requests:
+            await answering.batcher.close()
+
+    def _of_ready(self) -> Answering:
         if self.failed:
             raise Problem(
                 "not_ready", "The model could not be loaded; the log says why.", "模型加载失败，原因见服务日志。"
             )
-        if self._ready is None:
+        if self._answering is None:
             raise Problem(
                 "not_ready",
                 "The model is being loaded; ask /readyz when it is ready.",
                 "模型正在加载；是否就绪可查询 /readyz。",
                 headers=self._retry_after(),
             )
-        return self._ready
+        return self._answering
 
     def _busy(self) -> Problem:
         return Problem(

@@ -11,16 +11,18 @@ from typing import NoReturn
 from configs.settings import ENV_FILE, ENV_PREFIX, HOME, Settings, SettingsError, resolve
 from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
+from policy_topics.registry import served_bundle
 
 
 def run(settings: Settings) -> NoReturn:
     """Become the BentoML server. Never returns: this process is replaced, so that Ctrl-C and signals reach the server.
 
     Raises:
-        BundleError: the bundle cannot be served; found here and not in the log of a server that never gets ready.
+        BundleError, RegistryError: no bundle can be served; found here and not in the log of a server that never gets
+            ready.
         SettingsError: nobody can listen on `serve.host` and `serve.port`.
     """
-    load_bundle(resolve(settings.bundle))
+    load_bundle(served_bundle(settings))
     host, port = _address(settings.serve.host), settings.serve.port
     _check_free(host, port)
     # fmt: off
@@ -38,7 +40,10 @@ def environment(settings: Settings) -> dict[str, str]:
     setting came from (a file, a flag), and from any working directory."""
     switch_off_tracking()
     inherited = {name: value for name, value in os.environ.items() if name != ENV_FILE}
-    ours = {f"{ENV_PREFIX}BUNDLE": str(resolve(settings.bundle).absolute())}
+    ours = {
+        f"{ENV_PREFIX}BUNDLE": str(resolve(settings.bundle).absolute()),
+        f"{ENV_PREFIX}REGISTRY": str(resolve(settings.registry).absolute()) if settings.registry else "null",
+    }
     for section in ("engine", "serve"):
         for key, value in getattr(settings, section).model_dump().items():
             ours[f"{ENV_PREFIX}{section}__{key}".upper()] = str(value)

@@ -9,13 +9,18 @@ from __future__ import annotations
 
 import bentoml
 
-from configs.settings import load_settings, resolve
+from configs.settings import load_settings
 from policy_topics.classifier import Classifier
+from policy_topics.registry import promotion_mark, served_bundle
 from serve.api import create_app
 
 # BentoML wants the app and its timeout when the class is made, so the settings are read on import; no model is.
 _settings = load_settings()
-_app = create_app(_settings, lambda: Classifier.load(resolve(_settings.bundle), _settings.engine))
+_app = create_app(
+    _settings,
+    load=lambda: Classifier.load(served_bundle(_settings), _settings.engine),
+    mark=lambda: promotion_mark(_settings),
+)
 
 
 @bentoml.service(

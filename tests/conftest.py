@@ -13,6 +13,12 @@ from tests import tiny
 from tests.service import serving, settings
 
 
+@pytest.fixture(autouse=True)
+def _no_registry(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is promoted in this folder is nothing to the tests."""
+    monkeypatch.setenv("POLICY_TOPICS_REGISTRY", "null")
+
+
 @pytest.fixture(scope="session")
 def tiny_bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny bundle that tests read and do not change."""

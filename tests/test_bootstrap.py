@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from train.bootstrap import paired_bootstrap
-from train.metrics import measure
+from train.bootstrap import paired_bootstrap, paired_bootstrap_of_calibration, paired_bootstrap_of_topics
+from train.metrics import calibration_error, measure
 
 RNG = np.random.default_rng(5)
 LABELS = RNG.random((600, 4)) < 0.3
@@ -68,3 +68,21 @@ def test_a_topic_that_no_paragraph_carries_does_not_count() -> None:
     three = [np.hstack([each, none]) for each in (flipped(0.1, 1), flipped(0.2, 2), LABELS)]
     four = paired_bootstrap(flipped(0.1, 1), flipped(0.2, 2), LABELS, ALONE)
     assert paired_bootstrap(*three, groups=ALONE).macro_f1.low == pytest.approx(four.macro_f1.low)
+
+
+def test_each_topic_has_an_interval_of_its_own() -> None:
+    ours, theirs = flipped(0.1, 1), flipped(0.1, 1)
+    ours[:, 2] = LABELS[:, 2]
+    of_topics = paired_bootstrap_of_topics(ours, theirs, LABELS, ALONE)
+    assert [each.low > 0 for each in of_topics] == [False, False, True, False]
+    assert of_topics[0].point == 0
+
+
+def test_worse_calibration_is_told_from_noise() -> None:
+    honest = np.where(LABELS, 0.75, 0.25).astype(np.float32)
+    honest = np.where(np.random.default_rng(3).random(LABELS.shape) < 0.25, 1 - honest, honest)
+    boastful = np.where(honest > 0.5, 0.95, 0.05).astype(np.float32)
+    found = paired_bootstrap_of_calibration(boastful, honest, LABELS, ALONE)
+    expected = [calibration_error(each.ravel(), LABELS.ravel()) for each in (boastful, honest)]
+    assert found.point == pytest.approx(expected[0] - expected[1], abs=1e-6)
+    assert found.low > 0

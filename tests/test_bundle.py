@@ -29,6 +29,25 @@ def test_the_same_files_have_the_same_version(bundle: Path, tiny_bundle: Path) -
     assert load_bundle(bundle).version == load_bundle(tiny_bundle).version
 
 
+def test_what_was_measured_does_not_change_the_version_and_is_vouched_for_all_the_same(bundle: Path) -> None:
+    before = load_bundle(bundle).version
+    (bundle / "metrics.json").write_text('{"seconds": 1.5}', "utf-8")
+    write_manifest(bundle, Provenance("tiny", 48, "none", None), "fp32")
+    assert load_bundle(bundle).version == before
+    (bundle / "metrics.json").write_text('{"seconds": 0.5}', "utf-8")
+    with pytest.raises(BundleError, match=r"metrics\.json is not the file"):
+        load_bundle(bundle)
+
+
+def test_a_bundle_of_format_1_whose_version_is_of_every_file_still_loads(bundle: Path) -> None:
+    (bundle / "metrics.json").write_text("{}", "utf-8")
+    manifest = write_manifest(bundle, Provenance("tiny", 48, "none", None), "fp32").model_copy(update={"format": 1})
+    old = manifest.model_copy(update={"version": manifest.content_version()})
+    assert old.version != manifest.version
+    (bundle / "manifest.json").write_text(old.model_dump_json(), "utf-8")
+    assert load_bundle(bundle).version == old.version
+
+
 @pytest.mark.parametrize(
     "name", ["model.safetensors", "model.onnx", "tokenizer.json", "calibration.json", "topics.yaml", "config.json"]
 )
@@ -95,7 +114,7 @@ def test_a_bundle_trained_on_text_cleaned_otherwise_is_refused(bundle: Path) -> 
         load_bundle(bundle)
 
 
-@pytest.mark.parametrize("changes", [{"format": 2}, {"unheard_of": 1}, {"files": "all"}])
+@pytest.mark.parametrize("changes", [{"format": 3}, {"unheard_of": 1}, {"files": "all"}])
 def test_a_manifest_of_another_form_is_refused(bundle: Path, changes: dict[str, object]) -> None:
     _edit_manifest(bundle, **changes)
     with pytest.raises(BundleError, match=next(iter(changes))):

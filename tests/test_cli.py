@@ -180,7 +180,7 @@ def test_every_command_of_the_readme_exists(run) -> None:  # type: ignore[no-unt
 
 
 def test_no_library_sends_anything_anywhere(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    switches = ("BENTOML_DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "NNCF_CI")
+    switches = ("BENTOML_DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "NNCF_CI")
     for switch in switches:
         monkeypatch.delenv(switch, raising=False)
     run("models", "show")

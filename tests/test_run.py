@@ -54,6 +54,16 @@ def test_a_relative_bundle_is_found_from_any_folder(monkeypatch: pytest.MonkeyPa
     assert Path(environment(settings)["POLICY_TOPICS_BUNDLE"]) == tiny_bundle
 
 
+@pytest.mark.parametrize("registry", ["registry", None])
+def test_the_server_has_the_registry_of_the_settings_or_none(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, registry: str | None
+) -> None:
+    folder = tmp_path / registry if registry else None
+    for name, value in environment(load_settings(None, {"registry": folder})).items():
+        monkeypatch.setenv(name, value)
+    assert load_settings().registry == folder
+
+
 def test_nothing_is_reported_to_the_makers_of_bentoml() -> None:
     assert environment(load_settings())["BENTOML_DO_NOT_TRACK"] == "True"
 

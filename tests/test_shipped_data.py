@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -28,6 +30,45 @@ def test_every_paragraph_can_be_read(report: Report) -> None:
 
 def test_cleaning_leaves_nothing_out(report: Report) -> None:
     assert not report.warnings
+
+
+def test_there_is_enough_of_everything(report: Report) -> None:
+    """The floors that the dataset card promises."""
+    rows = report.rows
+    assert len(rows) >= 3300
+    assert min(sum(counts) for counts in report.topics.values()) >= 120
+    several, none = (sum(wanted(len(row.labels)) for row in rows) / len(rows) for wanted in (_several, _none))
+    assert 0.30 <= several <= 0.45
+    assert 0.07 <= none <= 0.09
+
+
+def _several(labels: int) -> bool:
+    return labels >= 2
+
+
+def _none(labels: int) -> bool:
+    return labels == 0
+
+
+def test_every_kind_of_writing_place_and_time_occurs() -> None:
+    written = [json.loads(line) for file in FILES for line in file.read_text("utf-8").splitlines()]
+    for field, values in (("genre", 10), ("level", 7), ("era", 6)):
+        counts = Counter(row[field] for row in written)
+        assert len(counts) == values
+        assert min(counts.values()) >= 90
+
+
+def test_the_name_of_a_topic_does_not_give_it_away(report: Report) -> None:
+    for topic in report.taxonomy.topics:
+        carrying = [row for row in report.rows if topic.id in row.labels]
+        assert sum(topic.zh in row.text for row in carrying) < 0.4 * len(carrying), topic.id
+
+
+def test_every_paragraph_was_read_twice(report: Report) -> None:
+    readings = {row["id"]: row for row in map(json.loads, (DATA / "readings.jsonl").read_text("utf-8").splitlines())}
+    assert set(readings) == {row.id for row in report.rows}
+    agreed = [row for row in report.rows if readings[row.id]["first"] == readings[row.id]["second"]]
+    assert all(list(row.labels) == readings[row.id]["first"] for row in agreed)
 
 
 def test_every_topic_is_in_every_split(report: Report) -> None:

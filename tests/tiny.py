@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +14,7 @@ from transformers import (
     ModernBertForSequenceClassification,
 )
 
-from configs.taxonomy import TOPICS_FILE, load_taxonomy
+from configs.taxonomy import Taxonomy, load_taxonomy, save_taxonomy
 from policy_topics.bundle import ONNX_MODEL, Provenance, write_manifest
 from policy_topics.calibration import Calibration
 from train.export import to_onnx
@@ -33,9 +32,9 @@ TEXTS = [
 ]
 
 
-def tiny_backbone(folder: Path, plain_bert: bool = False) -> Path:
+def tiny_backbone(folder: Path, plain_bert: bool = False, taxonomy: Taxonomy | None = None) -> Path:
     """A Hugging Face folder with a classification head for the taxonomy."""
-    topics = load_taxonomy().ids
+    topics = (taxonomy or load_taxonomy()).ids
     tokenizer = as_transformers(train_tokenizer(TEXTS * 40, 400), MAX_TOKENS)
     torch.manual_seed(0)
     shape = {
@@ -53,14 +52,14 @@ def tiny_backbone(folder: Path, plain_bert: bool = False) -> Path:
     return folder
 
 
-def tiny_bundle(folder: Path) -> Path:
+def tiny_bundle(folder: Path, taxonomy: Taxonomy | None = None) -> Path:
     """A bundle that loads and answers; its answers mean nothing."""
-    tiny_backbone(folder)
+    taxonomy = taxonomy or load_taxonomy()
+    tiny_backbone(folder, taxonomy=taxonomy)
     model = AutoModelForSequenceClassification.from_pretrained(folder, attn_implementation="eager").eval()
     to_onnx(model, folder / ONNX_MODEL)
-    shutil.copy(TOPICS_FILE, folder / "topics.yaml")
-    ids = load_taxonomy().ids
-    ones = np.ones(len(ids), np.float32)
-    Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", ids)
+    save_taxonomy(taxonomy, folder / "topics.yaml")
+    ones = np.ones(len(taxonomy.topics), np.float32)
+    Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", taxonomy.ids)
     write_manifest(folder, Provenance("tiny", MAX_TOKENS, "none", parent=None), "fp32")
     return folder

@@ -108,6 +108,15 @@ def scan(files: Iterable[Path], taxonomy: Taxonomy) -> Reading:
     return reading
 
 
+def scan_records(records: Iterable[tuple[Line, dict[str, Any]]], taxonomy: Taxonomy) -> Reading:
+    """`scan` for objects that are no lines of a file, or not yet."""
+    reading = Reading()
+    parser = _Parser(taxonomy, reading)
+    for line, record in records:
+        parser.record(line, record)
+    return reading
+
+
 def describe(faults: Sequence[Remark]) -> str:
     """The message of a `DataError`: how many faults, and the first of them line by line."""
     listed = "".join(f"\n  {fault}" for fault in faults[:_SHOWN])
@@ -178,16 +187,16 @@ class _Parser:
             byte = f"byte {fault.start + 1} (0x{raw[fault.start]:02x})"
             return self._fault(Line(file, number), f"is not UTF-8 from {byte} on; save the file as UTF-8")
         try:
-            record = json.loads(line.json, object_pairs_hook=_object)
+            record = json.loads(line.json, object_pairs_hook=unique_keys)
         except json.JSONDecodeError as fault:
             return self._fault(line, f"is not JSON: {fault.msg} at column {fault.colno}; {_FORM}")
         except (ValueError, RecursionError) as fault:
             return self._fault(line, f"is not JSON that can be read: {fault}; {_FORM}")
         if not isinstance(record, dict):
             return self._fault(line, f"is {_kind(record)}, not an object; {_FORM}")
-        self._record(line, record)
+        self.record(line, record)
 
-    def _record(self, line: Line, record: dict[str, Any]) -> None:
+    def record(self, line: Line, record: dict[str, Any]) -> None:
         before = len(self._reading.faults)
         text = self._text(line, record)
         labels = self._labels(line, record)
@@ -282,7 +291,8 @@ class _Parser:
         self._reading.warnings.append(Remark(str(place), message))
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+def unique_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """The hook of `json.loads` that refuses an object in which a key stands twice, with ValueError."""
     record = dict(pairs)
     if len(record) < len(pairs):
         keys = [key for key, _ in pairs]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
+from torch import nn
 from torch.nn import functional
 from transformers import (
     AutoConfig,
@@ -23,6 +23,8 @@ from transformers import (
     EarlyStoppingCallback,
     EvalPrediction,
     PreTrainedTokenizerBase,
+    PrinterCallback,
+    ProgressCallback,
     Trainer,
     TrainingArguments,
 )
@@ -31,12 +33,17 @@ from transformers.trainer_utils import get_last_checkpoint
 from configs.settings import FinetuneSettings, resolve
 from configs.taxonomy import Taxonomy
 from policy_topics.errors import TrainingError
+from train import processes
 from train.calibrate import fit_thresholds
 from train.hardware import device, has_bf16
 from train.metrics import f1_scores
+from train.progress import Figures, Progress, Say
 from train.runs import claim, write_json
 
 _DONE = "dev.json"
+
+_LINES = 50
+"""How often a training says where it stands."""
 
 _DROPOUTS = (
     *("hidden_dropout_prob", "attention_probs_dropout_prob"),  # BERT, RoBERTa, ELECTRA
@@ -60,16 +67,24 @@ def finetune(
     settings: FinetuneSettings,
     out: Path,
     soft: Dataset | None = None,
+    say: Say = lambda _: None,
+    figures: Figures = lambda *_: None,
 ) -> list[Finetuned]:
     """Fine-tune one model a seed, the best on dev first. What `out` already holds is not trained again.
+
+    Where several processes run this together, each reads its share of every step.
 
     Args:
         train, dev: columns `text` and `labels`, see `train.dataset.as_dataset`.
         soft: paragraphs whose labels are probabilities. They are read once, spread over all epochs of `train`.
+        say: told where the training stands, a line at a time.
+        figures: given the loss and the figures on dev, step by step.
 
     Raises:
         TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data.
     """
+    if settings.backbone is None:
+        raise TrainingError("nothing to start from; set finetune.backbone")
     facts = {
         **settings.model_dump(mode="json", exclude={"seeds"}),
         "data": [_fingerprint(part) for part in (train, dev, soft) if part],
@@ -79,9 +94,12 @@ def finetune(
     models = []
     for seed in settings.seeds:
         folder = out / f"seed-{seed}"
-        claim(folder, facts)
-        if not (folder / _DONE).exists():
-            _finetune_seed(_epochs(train, soft, settings), dev, taxonomy, settings, seed, folder)
+        with processes.first_before_others():
+            claim(folder, facts)
+            done = (folder / _DONE).exists()
+        if not done:
+            with Progress(seed, say, figures) as progress:
+                _finetune_seed(_epochs(train, soft, settings), dev, taxonomy, settings, seed, folder, progress)
         result = json.loads((folder / _DONE).read_text("utf-8"))
         models.append(Finetuned(folder / "model", seed, result["macro_f1"]))
     return sorted(models, key=lambda model: -model.macro_f1)
@@ -98,10 +116,16 @@ def _epochs(train: Dataset, soft: Dataset | None, settings: FinetuneSettings) ->
 
 
 def _finetune_seed(
-    train: Dataset, dev: Dataset, taxonomy: Taxonomy, settings: FinetuneSettings, seed: int, folder: Path
+    train: Dataset,
+    dev: Dataset,
+    taxonomy: Taxonomy,
+    settings: FinetuneSettings,
+    seed: int,
+    folder: Path,
+    progress: Progress,
 ) -> None:
-    torch.manual_seed(seed)  # of the head's first weights
-    tokenizer, model = _backbone(taxonomy, settings)
+    torch.manual_seed(seed)  # of what the head has to begin anew
+    tokenizer, model = _backbone(str(settings.backbone), taxonomy, settings.dropout)
     trainer = Trainer(
         model=model,
         args=_arguments(settings, seed, folder / "checkpoints", len(train)),
@@ -110,15 +134,21 @@ def _finetune_seed(
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
         compute_loss_func=_loss(np.array(train["labels"], np.float32), settings.positive_weight_power),
         compute_metrics=_macro_f1,
-        callbacks=[EarlyStoppingCallback(settings.patience)],
+        callbacks=[EarlyStoppingCallback(settings.patience), progress],
     )
+    for theirs in (PrinterCallback, ProgressCallback):
+        trainer.remove_callback(theirs)
     checkpoints = folder / "checkpoints"
-    trainer.train(resume_from_checkpoint=_last_checkpoint(checkpoints))
-    model.save_pretrained(folder / "model")  # the best: the trainer has put its weights back
-    tokenizer.save_pretrained(folder / "model")
-    done = {"macro_f1": trainer.state.best_metric, "history": trainer.state.log_history}
-    write_json(folder / _DONE, done)
-    shutil.rmtree(checkpoints)
+    with processes.first_before_others():
+        last = _last_checkpoint(checkpoints)
+    trainer.train(resume_from_checkpoint=last)
+    if processes.is_first():
+        model.save_pretrained(folder / "model")  # the best: the trainer has put its weights back
+        tokenizer.save_pretrained(folder / "model")
+        done = {"macro_f1": trainer.state.best_metric, "history": trainer.state.log_history}
+        write_json(folder / _DONE, done)
+        shutil.rmtree(checkpoints)
+    processes.wait()
 
 
 def _last_checkpoint(folder: Path) -> str | None:
@@ -142,44 +172,58 @@ def _weights_fingerprint(backbone: str) -> str:
     return digest.hexdigest()
 
 
-def _backbone(taxonomy: Taxonomy, settings: FinetuneSettings) -> tuple[PreTrainedTokenizerBase, Any]:
-    """The tokenizer and the encoder, with a new head unless its topics are the taxonomy's."""
-    local = backbone_folder(settings.backbone)
-    source = str(local) if local.is_dir() else settings.backbone
-    ids = taxonomy.ids
+def _backbone(backbone: str, taxonomy: Taxonomy, dropout: float) -> tuple[PreTrainedTokenizerBase, Any]:
+    """The tokenizer, and the encoder with a head for the taxonomy.
+
+    Topics that the backbone's head knows keep their weights, whatever place they move to; new ones begin anew.
+
+    Raises:
+        TrainingError: it cannot be opened.
+    """
+    local = backbone_folder(backbone)
+    source = str(local) if local.is_dir() else backbone
     try:
         tokenizer = AutoTokenizer.from_pretrained(source)
-        before = AutoConfig.from_pretrained(source).id2label or {}
-        config = AutoConfig.from_pretrained(
-            source,
-            num_labels=len(ids),
-            id2label=dict(enumerate(ids)),
-            label2id={topic: i for i, topic in enumerate(ids)},
-            problem_type="multi_label_classification",
-        )
+        config = AutoConfig.from_pretrained(source)
         for name in _DROPOUTS:
             if hasattr(config, name):
-                setattr(config, name, settings.dropout)
-        model = AutoModelForSequenceClassification.from_pretrained(
-            source, config=config, dtype=torch.float32, ignore_mismatched_sizes=True
-        )
-        if tuple(before.values()) != ids:
-            model._init_weights(model.classifier)
+                setattr(config, name, dropout)
+        model = AutoModelForSequenceClassification.from_pretrained(source, config=config, dtype=torch.float32)
     except (OSError, ValueError) as fault:
         raise TrainingError(
-            f"backbone {settings.backbone!r} cannot be opened: {fault}\n"
+            f"backbone {backbone!r} cannot be opened: {fault}\n"
             "Give the folder of a Hugging Face BERT, or a hub name on a machine that reaches the hub."
         ) from fault
+    _grow_head(model, taxonomy.ids)
     return tokenizer, model
 
 
+def _grow_head(model: Any, topics: tuple[str, ...]) -> None:
+    """Give the head one output a topic, in this order."""
+    before = {topic: row for row, topic in (model.config.id2label or {}).items()}
+    *_, head = (layer for layer in model.classifier.modules() if isinstance(layer, nn.Linear))
+    weight, bias = head.weight.data, head.bias.data
+    head.weight = nn.Parameter(weight.new_empty(len(topics), weight.shape[1]))
+    head.bias = nn.Parameter(bias.new_empty(len(topics)))
+    head.out_features = len(topics)
+    model._init_weights(head)
+    for row, topic in enumerate(topics):
+        if topic in before:
+            head.weight.data[row], head.bias.data[row] = weight[before[topic]], bias[before[topic]]
+    model.config.id2label = dict(enumerate(topics))
+    model.config.label2id = {topic: row for row, topic in enumerate(topics)}
+    model.config.problem_type = "multi_label_classification"
+    model.num_labels = len(topics)
+
+
 def _arguments(settings: FinetuneSettings, seed: int, folder: Path, paragraphs: int) -> TrainingArguments:
-    steps_per_epoch = max(1, paragraphs // settings.batch_paragraphs // settings.epochs)
+    steps = max(1, paragraphs // settings.batch_paragraphs)
+    steps_per_epoch = max(1, steps // settings.epochs)
     return TrainingArguments(
         output_dir=str(folder),
         seed=seed,
         num_train_epochs=1,  # the data holds every epoch
-        per_device_train_batch_size=settings.batch_paragraphs,
+        per_device_train_batch_size=-(-settings.batch_paragraphs // processes.count()),
         per_device_eval_batch_size=64,
         train_sampling_strategy="group_by_length",
         learning_rate=settings.learning_rate,
@@ -193,11 +237,12 @@ def _arguments(settings: FinetuneSettings, seed: int, folder: Path, paragraphs: 
         save_steps=steps_per_epoch,
         save_total_limit=1,
         logging_strategy="steps",
-        logging_steps=steps_per_epoch,
+        logging_steps=max(1, steps // _LINES),
+        average_tokens_across_devices=False,  # our loss is a mean already
         load_best_model_at_end=True,
         restore_callback_states_from_checkpoint=True,  # the patience that is left
         metric_for_best_model="macro_f1",
-        disable_tqdm=not sys.stderr.isatty(),
+        disable_tqdm=True,
         report_to="none",
     )
 

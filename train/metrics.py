@@ -11,7 +11,7 @@ Probabilities = NDArray[np.float32]
 Labels = NDArray[np.bool_]
 """(paragraphs, topics)."""
 
-_BINS = 15
+BINS = 15
 """Bins of the calibration error, as in Guo et al. 2017."""
 
 
@@ -103,15 +103,21 @@ def calibration_error(confidences: NDArray[np.float32], outcomes: NDArray[np.boo
 
 def reliability(confidences: NDArray[np.float32], outcomes: NDArray[np.bool_]) -> list[ReliabilityBin]:
     """The bins, of equal width, that hold anything; the lowest probabilities first."""
-    bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
-    size = np.bincount(bins, minlength=_BINS)
-    confidence = np.bincount(bins, weights=confidences, minlength=_BINS)
-    outcome = np.bincount(bins, weights=outcomes, minlength=_BINS)
+    bins = bin_of(confidences)
+    size = np.bincount(bins, minlength=BINS)
+    confidence = np.bincount(bins, weights=confidences, minlength=BINS)
+    outcome = np.bincount(bins, weights=outcomes, minlength=BINS)
     return [
         ReliabilityBin(size=int(n), confidence=float(c / n), outcome=float(o / n))
         for n, c, o in zip(size, confidence, outcome, strict=True)
         if n
     ]
+
+
+def bin_of(confidences: NDArray[np.float32]) -> NDArray[np.int_]:
+    """The bin that each is in, 0 to `BINS` - 1; the shape stays."""
+    bins: NDArray[np.int_] = np.minimum((confidences * BINS).astype(int), BINS - 1)
+    return bins
 
 
 def _ratio(part: float, whole: float) -> float:

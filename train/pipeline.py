@@ -1,34 +1,42 @@
-"""`policy-topics train`: labelled files in, a checked and measured bundle out."""
+"""`policy-topics train`: labelled files in, a checked and measured bundle out, judged beside the one that serves."""
 
 from __future__ import annotations
 
+import fcntl
 import json
 import platform
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from configs.settings import Settings, resolve
+from configs.settings import Settings, override, resolve
 from configs.taxonomy import Taxonomy
 from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.errors import TrainingError
+from policy_topics.registry import open_registry, served_bundle
+from train import processes
 from train.baselines import Baseline, baselines
 from train.card import model_card
 from train.dataset import LabelledParagraph, as_dataset, data_fingerprint, read
 from train.distil import soft_paragraphs
 from train.export import Exported, export
-from train.finetune import backbone_folder, finetune
+from train.finetune import Finetuned, backbone_folder, finetune
+from train.gate import judge
 from train.hardware import quiet
 from train.metrics import Metrics
+from train.progress import Say
 from train.report import Report, make_report
 from train.split import without_leaks
+from train.tracking import Tracker
+from train.verdict import Verdict, write_verdict
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,10 +46,26 @@ class Trained:
     """By split: dev, and test if there is one."""
     left_out: tuple[LabelledParagraph, ...]
     """Training paragraphs that stand in dev or test too."""
+    verdict: Verdict | None
+    """None where nothing serves yet, or there is no test split to judge on."""
+    registered: bool
+    """Whether it is in the registry: where there is one and the verdict is good."""
 
 
-def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Callable[[str], None]) -> Trained:
-    """Train on `settings.data` and write the bundle to `out`.
+@dataclass(frozen=True, slots=True)
+class _Data:
+    rows: list[LabelledParagraph]
+    """To train on."""
+    held_out: dict[str, list[LabelledParagraph]]
+    """dev and test."""
+    left_out: list[LabelledParagraph]
+
+
+def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Say) -> Trained | None:
+    """Train on `settings.data`, write the bundle to `out` and judge it beside the one that serves.
+
+    Nothing but `out`, the verdict beside it and the registry's new version comes of it: what serves stays.
+    Where several processes run this together, the first one alone writes, and None is returned in all others.
 
     Args:
         out: folder of the bundle, which must not exist; its name is the bundle's name.
@@ -51,9 +75,78 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
     Raises:
         DataError, TrainingError: naming the fault and the fix.
     """
+    say = say if processes.is_first() else lambda _: None
+    _refuse_existing(out)
+    quiet()
+    settings = _warm_start(settings)
+    backbone = str(settings.finetune.backbone)
+    parent, incumbent = _bundle_at(backbone_folder(backbone)), _bundle_at(served_bundle(settings))
+    data = _read_data(settings, taxonomy, say)
+    _compare_topics(parent, taxonomy, data, say)
+    with _alone(work):
+        _refuse_existing(out)
+        tracker = Tracker(settings.tracking if processes.is_first() else None, work, out.name, say)
+        tracker.parameters(_parameters(settings, taxonomy, data, parent))
+        models, soft = _finetune(settings, taxonomy, data, work, say, tracker)
+        processes.part()
+        if not processes.is_first():
+            return None
+        provenance = Provenance(
+            out.name, settings.finetune.max_tokens, data_fingerprint(data.rows), parent.version if parent else None
+        )
+        name = f"{parent.name} {parent.version}" if parent else backbone
+        staged = work / "bundle"  # takes its place whole, when all of it is there
+        reports = _build(staged, models[0].model, provenance, name, settings, taxonomy, data, soft, say)
+        out.parent.mkdir(parents=True, exist_ok=True)
+        verdict = _judge(staged, incumbent, data.held_out["test"], settings, say)
+        if verdict:
+            write_verdict(verdict, out)
+        registered = verdict is not None and verdict.passed and settings.registry is not None
+        if verdict and registered:
+            registry = open_registry(settings)
+            write_verdict(verdict, registry.path(registry.add(staged)))
+        _track(tracker, reports, load_bundle(staged), verdict)
+        staged.rename(out)  # all that comes before can be done again where it was cut off
+        shutil.rmtree(work)
+    metrics = {split: each.served for split, each in reports.items()}
+    return Trained(load_bundle(out), metrics, tuple(data.left_out), verdict, registered)
+
+
+def _refuse_existing(out: Path) -> None:
     if out.exists():
         raise TrainingError(f"{out} exists; give another folder or remove it")
-    quiet()
+
+
+@contextmanager
+def _alone(work: Path) -> Iterator[None]:
+    """No other training in this folder meanwhile. The lock ends with its process, however that ends."""
+    if not processes.is_first():
+        yield
+        return
+    work.mkdir(parents=True, exist_ok=True)
+    with (work / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise TrainingError(f"another training runs in {work}; wait for it, or give another --out") from None
+        yield
+
+
+def _warm_start(settings: Settings) -> Settings:
+    """Settings with the bundle that serves as backbone where they name none."""
+    if settings.finetune.backbone is not None:
+        return settings
+    served = served_bundle(settings)
+    if not (served / MANIFEST).is_file():
+        raise TrainingError(f"{served}: no bundle serves that a training could start from; give --backbone")
+    return override(settings, {"finetune.backbone": str(served)})
+
+
+def _bundle_at(folder: Path) -> Bundle | None:
+    return load_bundle(folder) if (folder / MANIFEST).is_file() else None
+
+
+def _read_data(settings: Settings, taxonomy: Taxonomy, say: Say) -> _Data:
     held_out = {"dev": _read(settings.data.dev_files, taxonomy), "test": _read(settings.data.test_files, taxonomy)}
     if not held_out["dev"]:
         raise TrainingError("no dev paragraphs to stop, calibrate and set thresholds on; set data.dev_files")
@@ -67,40 +160,110 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Ca
     say(f"{len(rows)} paragraphs to train on, {len(held_out['dev'])} dev, {len(held_out['test'])} test")
     if left_out:
         say(f"left out of training, for they stand in dev or test too: {', '.join(str(r.line) for r in left_out)}")
-    parent = _parent(settings.finetune.backbone)
-    soft = soft_paragraphs(rows, held_out["dev"], held_out["test"], taxonomy, settings, work / "soft")
-    if soft:
-        say(f"and {len(soft)} paragraphs of {settings.distil.corpus}, as an ensemble labels them")
-    sets = as_dataset(rows, taxonomy), as_dataset(held_out["dev"], taxonomy)
-    models = finetune(*sets, taxonomy, settings.finetune, work, soft)
-    for model in models:
-        say(f"seed {model.seed}: macro-F1 {model.macro_f1:.4f} on dev")
-    provenance = Provenance(out.name, settings.finetune.max_tokens, data_fingerprint(rows), parent)
-    say("writing the engine's file and calibrating")
-    staged = work / "bundle"  # takes its place whole, when all of it is there
-    shutil.rmtree(staged, ignore_errors=True)
-    exported = export(models[0].model, staged, provenance, held_out["dev"], taxonomy, settings.export)
-    classifier = Classifier.load(staged, settings.engine)
-    say("measuring it, beside simple models")
-    threads = settings.engine.threads or available_cores()
-    reports = {
-        split: make_report(classifier, held_out[split], threads, simple)
-        for split, simple in _baselines(rows, held_out, taxonomy).items()
-    }
-    sources = Counter("/".join(row.line.file.parts[-2:]) for row in rows)
-    if soft:
-        teachers = f"a linear model and {len(settings.distil.teachers)} bundles"
-        sources[f"unlabelled text, with the probabilities that {teachers} give"] = len(soft)
-    _document(staged, exported, reports, sources, settings.finetune.backbone, taxonomy, classifier.engine.name)
-    write_manifest(staged, provenance, exported.gates[-1].precision)
-    out.parent.mkdir(parents=True, exist_ok=True)
-    staged.rename(out)
-    shutil.rmtree(work)
-    return Trained(load_bundle(out), {split: each.served for split, each in reports.items()}, tuple(left_out))
+    return _Data(rows, held_out, left_out)
 
 
 def _read(files: Sequence[Path], taxonomy: Taxonomy) -> list[LabelledParagraph]:
     return read([resolve(file) for file in files], taxonomy)
+
+
+def _compare_topics(parent: Bundle | None, taxonomy: Taxonomy, data: _Data, say: Say) -> None:
+    """Say which topics come and go, and how much there is to learn the new ones from."""
+    if parent is None or parent.taxonomy.ids == taxonomy.ids:
+        return
+    if parent.manifest.taxonomy == taxonomy.version:
+        raise TrainingError(
+            f"the taxonomy and that of {parent.path} are both version {taxonomy.version}, but have other topics or "
+            "another order; raise `version` in the taxonomy's file"
+        )
+    parts = {"to train on": data.rows, "dev": data.held_out["dev"], "test": data.held_out["test"]}
+    for topic in taxonomy.ids:
+        if topic not in parent.taxonomy.ids:
+            counts = (f"{sum(topic in row.labels for row in rows)} {part}" for part, rows in parts.items())
+            say(f"new topic {topic}: {', '.join(counts)}")
+    if gone := [topic for topic in parent.taxonomy.ids if topic not in taxonomy.ids]:
+        say(f"topics that are no more: {', '.join(gone)}")
+
+
+def _finetune(
+    settings: Settings, taxonomy: Taxonomy, data: _Data, work: Path, say: Say, tracker: Tracker
+) -> tuple[list[Finetuned], int]:
+    """The models, the best first, and how many unlabelled paragraphs they have learnt from."""
+    with processes.first_before_others():
+        soft = soft_paragraphs(
+            data.rows, data.held_out["dev"], data.held_out["test"], taxonomy, settings, work / "soft"
+        )
+    if soft:
+        say(f"and {len(soft)} paragraphs of {settings.distil.corpus}, as an ensemble labels them")
+    sets = as_dataset(data.rows, taxonomy), as_dataset(data.held_out["dev"], taxonomy)
+    models = finetune(*sets, taxonomy, settings.finetune, work, soft, say, tracker.figures)
+    for model in models:
+        say(f"seed {model.seed}: macro-F1 {model.macro_f1:.4f} on dev")
+    return models, len(soft) if soft else 0
+
+
+def _build(
+    staged: Path,
+    model: Path,
+    provenance: Provenance,
+    backbone: str,
+    settings: Settings,
+    taxonomy: Taxonomy,
+    data: _Data,
+    soft: int,
+    say: Say,
+) -> dict[str, Report]:
+    """The bundle, calibrated, measured and documented, in a new folder; returns its report of each split."""
+    say("writing the engine's file and calibrating")
+    shutil.rmtree(staged, ignore_errors=True)
+    exported = export(model, staged, provenance, data.held_out["dev"], taxonomy, settings.export)
+    classifier = Classifier.load(staged, settings.engine)
+    say("measuring it, beside simple models")
+    threads = settings.engine.threads or available_cores()
+    reports = {
+        split: make_report(classifier, data.held_out[split], threads, simple)
+        for split, simple in _baselines(data.rows, data.held_out, taxonomy).items()
+    }
+    sources = Counter("/".join(row.line.file.parts[-2:]) for row in data.rows)
+    if soft:
+        teachers = f"a linear model and {len(settings.distil.teachers)} bundles"
+        sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
+    _document(staged, exported, reports, sources, backbone, taxonomy, classifier.engine.name)
+    write_manifest(staged, provenance, exported.gates[-1].precision)
+    return reports
+
+
+def _judge(
+    staged: Path, incumbent: Bundle | None, test: Sequence[LabelledParagraph], settings: Settings, say: Say
+) -> Verdict | None:
+    if incumbent is None or not test:
+        say("not judged: " + ("no bundle serves yet" if incumbent is None else "there is no test split"))
+        return None
+    say(f"judging it beside {incumbent.name} {incumbent.version}, which serves")
+    return judge(staged, incumbent.path, test, settings)
+
+
+def _parameters(settings: Settings, taxonomy: Taxonomy, data: _Data, parent: Bundle | None) -> dict[str, Any]:
+    chosen = settings.model_dump(mode="json", include={"finetune", "distil", "export", "data"})
+    return {f"{section}.{key}": value for section, keys in chosen.items() for key, value in keys.items()} | {
+        "taxonomy": taxonomy.version,
+        "topics": len(taxonomy.ids),
+        "paragraphs": len(data.rows),
+        "data_fingerprint": data_fingerprint(data.rows),
+        "parent": parent.version if parent else None,
+    }
+
+
+def _track(tracker: Tracker, reports: Mapping[str, Report], bundle: Bundle, verdict: Verdict | None) -> None:
+    for split, report in reports.items():
+        kept = report.served.model_dump(exclude={"topics"})
+        kept |= {f"f1/{topic}": each.f1 for topic, each in report.served.topics.items()}
+        tracker.figures({f"{split}/{name}": float(value) for name, value in kept.items()})
+    tracker.tags({"bundle": bundle.name, "version": bundle.version})
+    if verdict:
+        tracker.tags({"verdict": "passed" if verdict.passed else "refused"})
+        tracker.file(verdict.model_dump(mode="json"), "verdict.json")
+    tracker.end()
 
 
 def _baselines(
@@ -115,11 +278,6 @@ def _baselines(
         split: [replace(each, scores=parts[i]) for each, parts in zip(both, scores, strict=True)]
         for i, split in enumerate(splits)
     }
-
-
-def _parent(backbone: str) -> str | None:
-    folder = backbone_folder(backbone)
-    return load_bundle(folder).version if (folder / MANIFEST).is_file() else None
 
 
 def _document(

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import base64
-import io
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -11,6 +9,7 @@ import numpy as np
 
 from configs.taxonomy import Taxonomy
 from train.metrics import ReliabilityBin
+from train.page import INK, PALE, SECOND, figure, style, url
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -18,59 +17,53 @@ if TYPE_CHECKING:
 
     from train.report import Report
 
-_INK, _PALE, _SECOND = "#1f5fa8", "#a9c4e4", "#c0504d"
-
 
 def plots(report: Report, taxonomy: Taxonomy) -> dict[str, str]:
     """`reliability`, `risk_coverage` and `confusions`, each as a data URL for an <img>."""
-    import matplotlib
-
     drawings = {"reliability": _reliability, "risk_coverage": _risk_coverage}
-    with matplotlib.rc_context(
-        {"font.size": 9, "svg.hashsalt": "policy-topics", "axes.spines.top": False, "axes.spines.right": False}
-    ):
-        urls = {name: _url(draw(report)) for name, draw in drawings.items()}
-        return urls | {"confusions": _url(_confusions(report, taxonomy))}
+    with style():
+        urls = {name: url(draw(report)) for name, draw in drawings.items()}
+        return urls | {"confusions": url(_confusions(report, taxonomy))}
 
 
 def _reliability(report: Report) -> Figure:
     """What probabilities say beside what is so; below, how many there are of each."""
-    figure = _figure(9, 4.6)
-    axes = figure.subplots(2, 2, sharex=True, height_ratios=[4, 1])
+    drawn = figure(9, 4.6)
+    axes = drawn.subplots(2, 2, sharex=True, height_ratios=[4, 1])
     for column, title, bins in (
         (0, f"all pairs (ECE {report.served.ece:.4f})", report.reliability_pairs),
         (1, f"most probable topic (ECE {report.served.ece_top1:.4f})", report.reliability_top1),
     ):
         _calibration(axes[0, column], bins, title)
-        axes[1, column].bar([each.confidence for each in bins], [each.size for each in bins], width=0.045, color=_PALE)
+        axes[1, column].bar([each.confidence for each in bins], [each.size for each in bins], width=0.045, color=PALE)
         axes[1, column].set_yscale("log")
         axes[1, column].set_xlabel("probability")
     axes[0, 0].set_ylabel("share that is so")
     axes[1, 0].set_ylabel("number")
-    return figure
+    return drawn
 
 
 def _calibration(axes: Axes, bins: Sequence[ReliabilityBin], title: str) -> None:
     said, so = (np.array([getattr(each, name) for each in bins]) for name in ("confidence", "outcome"))
     spread = 1.96 * np.sqrt(so * (1 - so) / [each.size for each in bins])
     axes.plot([0, 1], [0, 1], color="grey", linewidth=0.8, linestyle="--")
-    axes.errorbar(said, so, yerr=spread, color=_INK, marker="o", markersize=4, linewidth=1.2, ecolor=_PALE, capsize=2)
+    axes.errorbar(said, so, yerr=spread, color=INK, marker="o", markersize=4, linewidth=1.2, ecolor=PALE, capsize=2)
     axes.set(title=title, xlim=(0, 1), ylim=(0, 1))
     axes.grid(alpha=0.3)
 
 
 def _risk_coverage(report: Report) -> Figure:
-    figure = _figure(7, 3.8)
-    axes = figure.subplots()
+    drawn = figure(7, 3.8)
+    axes = drawn.subplots()
     points = [point for point in report.risk_coverage if point.micro_f1 is not None]
-    for name, measure, colour in (("micro-F1", "micro_f1", _INK), ("macro-F1", "macro_f1", _SECOND)):
+    for name, measure, colour in (("micro-F1", "micro_f1", INK), ("macro-F1", "macro_f1", SECOND)):
         values = [getattr(point, measure) for point in points]
         axes.plot([point.coverage for point in points], values, color=colour, marker="o", markersize=3, label=name)
     axes.axvline(report.covered.coverage, color="grey", linewidth=0.8, linestyle="--")
     axes.set(xlabel="share of the paragraphs, the surest first", ylabel="F1", xlim=(0, 1.02))
     axes.grid(alpha=0.3)
     axes.legend(loc="upper right")
-    return figure
+    return drawn
 
 
 def _confusions(report: Report, taxonomy: Taxonomy) -> Figure:
@@ -80,8 +73,8 @@ def _confusions(report: Report, taxonomy: Taxonomy) -> Figure:
     for each in report.confusions:
         counts[ids.index(each.missed), ids.index(each.given)] = each.paragraphs
     side = 2.2 + 0.22 * len(ids)
-    figure = _figure(side, side)
-    axes = figure.subplots()
+    drawn = figure(side, side)
+    axes = drawn.subplots()
     axes.imshow(counts, cmap="Blues", vmin=0, vmax=max(counts.max(), 1))
     for i, j in np.argwhere(counts):
         colour = "white" if counts[i, j] > 0.6 * counts.max() else "black"
@@ -93,17 +86,4 @@ def _confusions(report: Report, taxonomy: Taxonomy) -> Figure:
     axes.set_yticks(np.arange(-0.5, len(ids)), minor=True)
     axes.grid(which="minor", color="#e8e8e8", linewidth=0.5)
     axes.tick_params(which="minor", length=0)
-    return figure
-
-
-def _figure(width: float, height: float) -> Figure:
-    """Without pyplot, whose figures stay in memory and whose backend may want a screen. Inches."""
-    from matplotlib.figure import Figure
-
-    return Figure(figsize=(width, height), layout="constrained")
-
-
-def _url(figure: Figure) -> str:
-    content = io.BytesIO()
-    figure.savefig(content, format="svg", metadata={"Date": None})
-    return "data:image/svg+xml;base64," + base64.b64encode(content.getvalue()).decode()
+    return drawn

@@ -32,6 +32,7 @@ from train.dataset import LabelledParagraph
 from train.evaluate import Judgement, cross, documents, halves, served
 from train.export import label_matrix
 from train.metrics import Labels, Metrics, ReliabilityBin, measure, reliability
+from train.page import render
 
 COVERAGE = 0.8
 """The coverage whose figures are named."""
@@ -145,23 +146,13 @@ def make_report(
 
 def write_report(report: Report, taxonomy: Taxonomy, folder: Path) -> None:
     """Write `report.json` and `report.html`, which needs no other file."""
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
-
     from train.plots import plots
 
     folder.mkdir(parents=True, exist_ok=True)
     content = json.dumps(report.model_dump(), ensure_ascii=False, indent=1)
     (folder / "report.json").write_text(content + "\n", "utf-8")
-    environment = Environment(
-        loader=FileSystemLoader(Path(__file__).parent),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    template = environment.get_template("report.html.j2")
     names = {topic.id: topic for topic in taxonomy.topics}
-    html = template.render(report=report, topics=names, plots=plots(report, taxonomy))
+    html = render("report.html.j2", report=report, topics=names, plots=plots(report, taxonomy))
     (folder / "report.html").write_text(html, "utf-8")
 
 

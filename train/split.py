@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
 from policy_topics.errors import DataError
@@ -59,13 +59,20 @@ def split(
 
 def inseparable(rows: Sequence[LabelledParagraph], similarity: float) -> list[list[int]]:
     """Indices of the rows in groups: a chain of shared documents and near-duplicates connects each group."""
+    return connected(
+        rows, ((pair.first, pair.second) for pair in near_duplicates([row.text for row in rows], similarity))
+    )
+
+
+def connected(rows: Sequence[LabelledParagraph], repeats: Iterable[tuple[int, int]]) -> list[list[int]]:
+    """`inseparable` where the near-duplicates are known."""
     components = Components(len(rows))
     first_of: dict[str, int] = {}
     for index, row in enumerate(rows):
         if row.document is not None:
             components.join(first_of.setdefault(row.document, index), index)
-    for pair in near_duplicates([row.text for row in rows], similarity):
-        components.join(pair.first, pair.second)
+    for first, second in repeats:
+        components.join(first, second)
     groups: dict[int, list[int]] = {}
     for index in range(len(rows)):
         groups.setdefault(components.root(index), []).append(index)

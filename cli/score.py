@@ -1,0 +1,74 @@
+"""`policy-topics score`: archives to Parquet, resumable."""
+
+from __future__ import annotations
+
+import sys
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from configs.settings import Settings
+from policy_topics.errors import PolicyTopicsError
+from policy_topics.registry import served_bundle
+from serve.archive.job import Form, Job, Where
+
+
+def score(
+    context: typer.Context,
+    inputs: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="IN…", help="文件、目录、通配符、压缩包或 s3:// 等地址。Files, folders, globs, archives, addresses."
+        ),
+    ],
+    out: Annotated[Path, typer.Argument(metavar="OUT", help="输出目录。Folder to write to; the same goes on.")],
+    also: Annotated[
+        list[Form] | None, typer.Option("--also", help="另外输出 JSONL 或 CSV。Write these too, beside Parquet.")
+    ] = None,
+    engine: Annotated[
+        Where, typer.Option("--engine", help="本机进程，或 Ray。In-process, or on Ray Data.")
+    ] = Where.local,
+    ray_address: Annotated[
+        str | None,
+        typer.Option("--ray-address", help="Ray 集群地址；默认在本机启动。A Ray cluster's; default: this machine."),
+    ] = None,
+) -> None:
+    """批量标注，结果写成 Parquet；中断后同样的命令接着做。Archives to Parquet; after a kill the same command goes on.
+
+    退出码 Exit code: 0 完成 done, 1 有输入无法读取 some inputs could not be read, 2 用法错误 wrong use.
+    """
+    settings: Settings = context.obj
+    if ray_address and engine is not Where.ray:
+        raise typer.BadParameter("is for --engine ray", param_hint="--ray-address")
+    _require({"pyarrow": "archive", "fsspec": "archive", "jinja2": "archive"})
+    if engine is Where.ray:
+        _require({"ray": "ray"})
+    # Imported here: what serves needs none of it.
+    from serve.archive.pipeline import run
+
+    job = Job(inputs, out, served_bundle(settings), settings, engine, ray_address, tuple(dict.fromkeys(also or ())))
+    console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
+    try:
+        summary = run(job, console)
+    except KeyboardInterrupt:
+        console.print("已停止；用同样的命令接着做。Stopped; the same command goes on from here.")
+        sys.exit(130)
+    print(
+        f"段 paragraphs {summary.paragraphs:,} · 输入 inputs {summary.inputs_done:,} · "
+        f"本次 this run {summary.run.paragraphs:,}, {summary.run.paragraphs_per_second:,.0f}/s · {out / 'summary.html'}"
+    )
+    if summary.inputs_in_quarantine:
+        console.print(
+            f"{summary.inputs_in_quarantine} 个输入未能读全 could not be read to the end: {out / 'quarantine.jsonl'}",
+            style="red",
+        )
+        raise typer.Exit(1)
+
+
+def _require(modules: dict[str, str]) -> None:
+    for module, extra in modules.items():
+        if not find_spec(module):
+            raise PolicyTopicsError(f"{module} is not installed; pip install 'policy-topics[{extra}]'. 缺少依赖。")

@@ -1,0 +1,257 @@
+"""Reader processes: sources are read beside the model, and a file that crashes or stalls its reader stops nothing.
+
+A process of its own costs the model less than a thread would: Python's lock, held by cleaning, keeps the model's next
+batch waiting. It is started by its module's name and not with `multiprocessing`, so that it imports neither the
+caller's script nor the model's engine, and ends by itself when the run is killed: its connection breaks.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from configs.settings import HOME, ArchiveSettings
+from policy_topics.bundle import load_bundle
+from serve.archive.faults import Duplicate, Fault
+from serve.archive.inputs import Source
+from serve.archive.reading import Finished, Message, Reader, SourceDone, tokeniser
+
+QUEUED = 96
+"""Chunks that wait for the model: a pool and a half of it, as a rule."""
+
+_START_SECONDS = 120
+
+
+@dataclass(frozen=True, slots=True)
+class _Task:
+    source: Source
+    start: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A reader asks how much of an input is done."""
+
+    name: str
+    sha256: str
+    number: int
+
+
+class _Ended(Exception):
+    """The reader has died, or says nothing any more."""
+
+
+class Readers:
+    """Reads sources in several processes. Messages of one source come in order, those of several interleave.
+
+    Args:
+        admit: asked for each input; see `Output.admit`. Called from several threads.
+    """
+
+    def __init__(
+        self,
+        sources: Iterator[Source],
+        admit: Callable[[str, str], int | None],
+        bundle: Path,
+        limits: ArchiveSettings,
+        count: int,
+    ) -> None:
+        self._sources = sources
+        self._next = threading.Lock()
+        self._admit = admit
+        self._bundle = bundle
+        self._limits = limits
+        self._messages: queue.Queue[Message | BaseException | None] = queue.Queue(QUEUED)
+        self._closed = threading.Event()
+        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+
+    def __enter__(self) -> Self:
+        for thread in self._threads:
+            thread.start()
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
+        self._closed.set()
+        while any(thread.is_alive() for thread in self._threads):
+            try:  # one may be waiting to hand over a message that nobody wants any more
+                self._messages.get(timeout=0.05)
+            except queue.Empty:
+                continue
+
+    def get(self, wait: bool) -> Message | None:
+        """The next message; None when all has been read.
+
+        Raises:
+            queue.Empty: there is none yet, and `wait` is false.
+        """
+        while any(thread.is_alive() for thread in self._threads) or not self._messages.empty():
+            try:
+                message = self._messages.get(block=wait, timeout=0.2 if wait else None)
+            except queue.Empty:
+                if not wait:
+                    raise
+                continue
+            if isinstance(message, BaseException):
+                raise message
+            if message is not None:
+                return message
+        return None
+
+    def _work(self) -> None:
+        """One thread looks after one reader process at a time."""
+        process = None
+        try:
+            while not self._closed.is_set():
+                with self._next:
+                    source = next(self._sources, None)
+                if source is None:
+                    break
+                process = self._read(source, process)
+        except BaseException as fault:
+            self._put(fault)
+        finally:
+            if process:
+                process.stop()
+            self._put(None)  # wakes up whoever waits
+
+    def _read(self, source: Source, process: _Process | None) -> _Process | None:
+        """Read a source, with a new process where the last one died; then go on behind the file that killed it."""
+        start = 0
+        while True:
+            process = process or _Process(self._bundle, self._limits)
+            at: _Question | None = None
+            try:
+                process.send(_Task(source, start))
+                while not self._closed.is_set():
+                    message = process.receive(self._limits.timeout_seconds)
+                    if isinstance(message, _Question):
+                        at = message
+                        process.send(self._answer(message))
+                        continue
+                    self._put(message)
+                    if isinstance(message, SourceDone):
+                        return process
+                process.stop()
+                return None
+            except _Ended as fault:
+                process.stop()
+                process = None
+                code, reason = fault.args
+                self._put(Finished(at.name if at else source.name, None, faults=(Fault(code, reason),)))
+                if at is None:
+                    self._put(SourceDone(source, 0))
+                    return None
+                start = at.number + 1
+
+    def _answer(self, question: _Question) -> int | Duplicate | None:
+        try:
+            return self._admit(question.name, question.sha256)
+        except Duplicate as fault:
+            return fault
+
+    def _put(self, message: Message | BaseException | None) -> None:
+        while not self._closed.is_set():
+            try:
+                return self._messages.put(message, timeout=0.2)
+            except queue.Full:
+                continue
+
+
+class _Process:
+    """A reader process and the connection to it."""
+
+    def __init__(self, bundle: Path, limits: ArchiveSettings) -> None:
+        ours, its = socket.socketpair()
+        with its:
+            command = [sys.executable, "-m", __name__, str(its.fileno()), str(bundle), limits.model_dump_json()]
+            # One thread to tokenise with: the cores belong to the model.
+            environment = {"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **os.environ}
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HOME), os.environ.get("PYTHONPATH"))))
+            # No standard output: what a library prints is not the run's. A session of its own: Ctrl-C is for the run.
+            self._process = subprocess.Popen(
+                command, pass_fds=[its.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                start_new_session=True,
+            )  # fmt: skip
+        self._connection = Connection(ours.detach())
+        if not self._connection.poll(_START_SECONDS) or self._first() != "ready":
+            self.stop()
+            raise RuntimeError(f"the reader process does not start: {' '.join(command)}")
+
+    def _first(self) -> object:
+        try:
+            return self._connection.recv()
+        except (EOFError, OSError):
+            return None
+
+    def send(self, message: object) -> None:
+        try:
+            self._connection.send(message)
+        except OSError as fault:
+            raise self._died() from fault
+
+    def receive(self, seconds: float) -> Message | _Question:
+        """The next message.
+
+        Raises:
+            _Ended: there was none for so long, or the process died.
+        """
+        try:
+            if not self._connection.poll(seconds):
+                reason = f"nothing came of it for {seconds} s (archive.timeout_seconds); split it. 读取超时。"
+                raise _Ended("timed_out", reason)
+            message: Message | _Question = self._connection.recv()
+            return message
+        except (EOFError, OSError) as fault:
+            raise self._died() from fault
+
+    def stop(self) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.wait()
+
+    def _died(self) -> _Ended:
+        code = self._process.wait()
+        return _Ended(
+            "crashed", f"its reader crashed (exit code {code}); save it again in another form. 读取进程崩溃。"
+        )
+
+
+def _main(descriptor: int, bundle: Path, limits: ArchiveSettings) -> None:
+    """A reader process: sources come in, messages go out, until the other end is closed."""
+    logging.lastResort = None  # what libraries remark on a file goes into the report or nowhere, not into the bar
+    connection = Connection(descriptor)
+    tokenise = tokeniser(load_bundle(bundle))
+    connection.send("ready")
+
+    def admit(name: str, sha256: str, number: int) -> int | None:
+        connection.send(_Question(name, sha256, number))
+        answer: int | Duplicate | None = connection.recv()
+        if isinstance(answer, Duplicate):
+            raise answer
+        return answer
+
+    reader = Reader(admit, tokenise, limits)
+    try:
+        while True:
+            task: _Task = connection.recv()
+            for message in reader.read(task.source, task.start):
+                connection.send(message)
+    except (EOFError, OSError):
+        os._exit(0)  # the run is over
+
+
+if __name__ == "__main__":
+    from serve.archive import readers  # so that messages are of the module's classes, and not of __main__'s
+
+    readers._main(int(sys.argv[1]), Path(sys.argv[2]), ArchiveSettings.model_validate_json(sys.argv[3]))

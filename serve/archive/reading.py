@@ -1,0 +1,188 @@
+"""One source to chunks of rows with their tokens: what a reader process does, and a read task of Ray.
+
+Whatever a file holds, the answer is messages: its rows in chunks, in order, and then one `Finished` with what is wrong
+with it, if anything is.
+"""
+
+from __future__ import annotations
+
+import posixpath
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
+from dataclasses import dataclass
+from typing import BinaryIO
+
+from configs.settings import ArchiveSettings
+from policy_topics.bundle import Bundle
+from policy_topics.classifier import Classifier, Tokenised
+from policy_topics.engine import Ids, Logits
+from policy_topics.errors import DocumentError
+from serve.archive import packed
+from serve.archive.faults import Duplicate, Fault, NestedArchive, Refused
+from serve.archive.formats import Input, Notes, Row, rows_of
+from serve.archive.inputs import Source, content_hash, fetch, spool
+
+CHUNK_ROWS = 64
+CHUNK_CHARACTERS = 32_000
+
+Tokenise = Callable[[Sequence[str]], list[Tokenised]]
+
+Admit = Callable[[str, str, int], int | None]
+"""Name of an input, its sha256, its number in its source → how many of its rows are done; None if all are.
+
+Raises `Duplicate` where the run has met the name with other content."""
+
+
+@dataclass(frozen=True, slots=True)
+class Chunk:
+    """Rows of an input with their tokens. `first` is the number of the first of them, `position` how many bytes of
+    the source have been read."""
+
+    name: str
+    sha256: str
+    first: int
+    rows: tuple[Row, ...]
+    tokenised: tuple[Tokenised, ...]
+    position: int
+
+
+@dataclass(frozen=True, slots=True)
+class Finished:
+    """An input has been read to its end, or as far as it can be.
+
+    Attributes:
+        sha256: of its content; None where nothing could be read, and of an archive, whose files count each for itself.
+        rows: that it has.
+        dropped: lines left out as boilerplate or without a word.
+        replaced: whether some of its bytes fit no encoding.
+        faults: what is wrong with it.
+    """
+
+    name: str
+    sha256: str | None
+    rows: int = 0
+    dropped: int = 0
+    replaced: bool = False
+    faults: tuple[Fault, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class SourceDone:
+    """All of a source has been read. `skipped`: inputs of it that were done already."""
+
+    source: Source
+    skipped: int
+
+
+Message = Chunk | Finished | SourceDone
+
+
+def tokeniser(bundle: Bundle) -> Tokenise:
+    """The classifier's first step without its engine."""
+    return Classifier(bundle, _NoEngine(), batch_tokens=1).tokenise
+
+
+class Reader:
+    """Reads one source after another."""
+
+    def __init__(self, admit: Admit, tokenise: Tokenise, limits: ArchiveSettings) -> None:
+        self._admit = admit
+        self._tokenise = tokenise
+        self._limits = limits
+        self._skipped = 0
+
+    def read(self, source: Source, start: int = 0) -> Iterator[Message]:
+        """Everything in a source. Of an archive, from its file number `start` on. Never raises for what it holds."""
+        self._skipped = 0
+        try:
+            with fetch(source) as file:
+                kind = packed.container(file, source.name)
+                if kind:
+                    yield from self._members(file, kind, source.name, start)
+                    yield Finished(source.name, None)
+                else:
+                    yield from self._rows(Input(source.name, content_hash(file), file), 0, file)
+        except Exception as fault:
+            yield Finished(source.name, None, faults=(as_fault(fault, source.name),))
+        yield SourceDone(source, self._skipped)
+
+    def _members(self, file: BinaryIO, kind: packed.Container, archive: str, start: int) -> Iterator[Message]:
+        for number, (member, open_member) in enumerate(packed.members(file, kind)):
+            if number < start:
+                continue
+            name = posixpath.join(archive, member.lstrip("/"))
+            try:
+                with open_member() as stream:
+                    copy, sha256 = spool(stream)
+                with closing(copy):
+                    if packed.container(copy, member):
+                        raise NestedArchive("an archive in an archive; unpack it first. 压缩包内还有压缩包，请先解压。")
+                    copy.seek(0)
+                    yield from self._rows(Input(name, sha256, copy), number, file)
+            except Refused as fault:
+                yield Finished(name, None, faults=(as_fault(fault, name),))
+
+    def _rows(self, found: Input, number: int, outer: BinaryIO) -> Iterator[Message]:
+        """An input's rows that are not done. `outer` is the file it came in, to tell how far that has been read."""
+        try:
+            done = self._admit(found.name, found.sha256, number)
+        except Duplicate as fault:
+            yield Finished(f"{found.name} #2", None, faults=(as_fault(fault, found.name),))
+            return
+        if done is None:
+            self._skipped += 1
+            return
+        notes, rows = Notes(), 0
+        broken: tuple[Fault, ...] = ()
+        try:
+            for chunk in _chunks(rows_of(found, self._limits.document_characters, notes)):
+                fresh = chunk[max(0, done - rows) :]
+                rows += len(chunk)
+                if fresh:
+                    tokens = tuple(self._tokenise([row.text for row in fresh]))
+                    yield Chunk(found.name, found.sha256, rows - len(fresh), fresh, tokens, _position(outer))
+        except Exception as raised:  # a broken file can raise anything in the libraries that read it
+            broken = (as_fault(raised, found.name),)
+        faults = (*notes.faults(), *broken)
+        yield Finished(found.name, found.sha256, rows, notes.dropped, notes.replaced, faults)
+
+
+def _position(file: BinaryIO) -> int:
+    return 0 if file.closed else file.tell()
+
+
+def _chunks(rows: Iterator[Row]) -> Iterator[tuple[Row, ...]]:
+    """Rows in chunks. What was read before a fault is not lost: it comes as a chunk, then the fault is raised."""
+    chunk: list[Row] = []
+    characters = 0
+    try:
+        for row in rows:
+            chunk.append(row)
+            characters += len(row.text)
+            if len(chunk) >= CHUNK_ROWS or characters >= CHUNK_CHARACTERS:
+                yield tuple(chunk)
+                chunk, characters = [], 0
+    except Exception:
+        if chunk:
+            yield tuple(chunk)
+        raise
+    if chunk:
+        yield tuple(chunk)
+
+
+def as_fault(fault: BaseException, name: str) -> Fault:
+    """A line for the quarantine report."""
+    if isinstance(fault, Refused | DocumentError):
+        return Fault(fault.code, str(fault).removeprefix(f"{name}: "))
+    if isinstance(fault, MemoryError | RecursionError):
+        return Fault("too_large", f"too large or too deeply nested to be read ({fault!r}). 文件过大或嵌套过深。")
+    return Fault(
+        "unreadable", f"its reader failed ({fault!r}); save it again in another form. 无法读取，请另存后再试。"
+    )
+
+
+class _NoEngine:
+    name = "none"
+
+    def logits(self, ids: Ids, mask: Ids) -> Logits:
+        raise NotImplementedError("readers tokenise; they do not score")

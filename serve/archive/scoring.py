@@ -1,0 +1,87 @@
+"""Chunks of tokens to chunks of topics: the step that runs the model, the same on this machine and on Ray."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from policy_topics.classifier import Classifier, Tokenised, Window
+from policy_topics.engine import Logits
+from serve.archive.formats import Row
+from serve.archive.reading import Chunk, Finished, SourceDone
+
+WIDTH = 8
+"""Tokens. The engine pads a batch to a multiple of so many, so windows of one multiple make batches without more."""
+
+
+@dataclass(frozen=True, slots=True)
+class Topics:
+    """What a row is about.
+
+    Attributes:
+        ids: its topics, the most probable first.
+        probabilities: theirs.
+        confidence: probability of the most probable topic, over its threshold or not.
+    """
+
+    ids: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    confidence: float
+
+
+@dataclass(frozen=True, slots=True)
+class Scored:
+    """A chunk's rows with their topics; see `Chunk`."""
+
+    name: str
+    sha256: str
+    first: int
+    rows: tuple[Row, ...]
+    topics: tuple[Topics, ...]
+    position: int
+
+
+Result = Scored | Finished | SourceDone
+
+
+def score(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classifier) -> list[Result]:
+    """Messages in their order, chunks scored. The more chunks at once, the less padding."""
+    tokenised: list[Tokenised] = [text for each in messages if isinstance(each, Chunk) for text in each.tokenised]
+    ends = np.cumsum([len(text.windows) for text in tokenised])
+    logits = _logits([window for text in tokenised for window in text.windows], classifier)
+    predictions = (
+        classifier.decode(own, text.tokens)
+        for own, text in zip(np.split(logits, ends[:-1]) if tokenised else (), tokenised, strict=True)
+    )
+    topics = (
+        Topics(
+            tuple(topic.id for topic in prediction.topics),
+            tuple(topic.probability for topic in prediction.topics),
+            float(prediction.probabilities.max()),
+        )
+        for prediction in predictions
+    )
+    return [
+        Scored(each.name, each.sha256, each.first, each.rows, tuple(next(topics) for _ in each.rows), each.position)
+        if isinstance(each, Chunk)
+        else each
+        for each in messages
+    ]
+
+
+def _logits(windows: Sequence[Window], classifier: Classifier) -> Logits:
+    """Logits of windows, (windows, topics), in their order, whatever the others are.
+
+    How much a window is padded can change its logits in the third digit, and so, once in some thousand paragraphs,
+    whether a topic is over its threshold. A run that was resumed has other neighbours than one that was not: to give
+    the same rows, each window is padded by its own length alone. With OpenVINO that makes results exact.
+    """
+    by_width: dict[int, list[int]] = {}
+    for index, window in enumerate(windows):
+        by_width.setdefault(-(-len(window) // WIDTH), []).append(index)
+    logits = np.zeros((len(windows), len(classifier.bundle.taxonomy.topics)), np.float32)
+    for indexes in by_width.values():
+        logits[indexes] = classifier.run([windows[index] for index in indexes])
+    return logits

@@ -1,0 +1,303 @@
+"""`policy-topics score` as a user meets it: whole runs, kills, crashes, and what is told meanwhile."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import random
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import psutil
+import pyarrow.parquet as pq
+import pytest
+from rich.console import Console
+
+from cli.main import main
+from configs.settings import HOME, load_settings
+from serve.archive import progress
+from serve.archive.faults import Fault
+from serve.archive.inputs import Source
+from serve.archive.ledger import Model
+from serve.archive.output import ROWS
+from serve.archive.progress import RunProgress, Work
+from serve.archive.readers import Readers
+from serve.archive.reading import Chunk, Finished, Message, SourceDone
+from serve.archive.scoring import Scored
+from tests.archives import BROKEN, FARMS, GOOD, LINES, zip_file
+
+BROKEN_FAULT = Fault("damaged", "cut")
+
+
+def call(bundle: Path, *arguments: object) -> int:
+    """Run the command line in this process; its exit code."""
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("POLICY_TOPICS_REGISTRY", "null")
+        patched.setattr(sys, "argv", ["policy-topics", "--set", f"bundle={bundle}", *map(str, arguments)])
+        with pytest.raises(SystemExit) as ended:
+            main()
+    return int(ended.value.code or 0)
+
+
+def table(out: Path) -> list[tuple[object, ...]]:
+    """Every row of an output, sorted."""
+    columns = ("id", "document", "index", "text", "topics", "probabilities", "primary")
+    return sorted(tuple(map(str, map(row.get, columns))) for row in pq.read_table(out / ROWS).to_pylist())
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of files of every format, and of files broken in every way."""
+    folder = tmp_path_factory.mktemp("archive") / "in"
+    (folder / "2021-05").mkdir(parents=True)
+    for name, make in GOOD.items():
+        (folder / "2021-05" / name).write_bytes(make())
+    for name, (make, _) in BROKEN.items():
+        if "bomb" not in name:
+            (folder / name).write_bytes(make())
+    (folder / "packed.zip").write_bytes(zip_file({"a.txt": LINES.encode(), "../b.txt": LINES.encode()}))
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(folder: Path, tiny_bundle: Path) -> Path:
+    """The output of a run over that folder. Tests read it; those that go on from it copy it."""
+    out = folder.parent / "out"
+    code = call(tiny_bundle, "--set", "archive.part_rows=10", "score", folder, out, "--also", "jsonl")
+    assert code == 1
+    return out
+
+
+@pytest.fixture
+def again(scored: Path, folder: Path, tmp_path: Path) -> tuple[Path, Path]:
+    """A copy of that folder and of its output."""
+    shutil.copytree(folder, tmp_path / "in")
+    shutil.copytree(scored, tmp_path / "out")
+    return tmp_path / "in", tmp_path / "out"
+
+
+def test_all_good_files_are_scored_and_all_broken_ones_named(scored: Path) -> None:
+    documents = [str(row[1]) for row in table(scored)]
+    assert sorted(set(documents)) == sorted([*(f"in/2021-05/{name}" for name in GOOD), "in/packed.zip/a.txt"])
+    assert all(documents.count(document) == 2 for document in documents)
+    lines = (scored / "quarantine.jsonl").read_text("utf-8").splitlines()
+    found = {(line["input"], line["code"]) for line in map(json.loads, lines)}
+    expected = {(f"in/{name}", code) for name, (_, code) in BROKEN.items() if "bomb" not in name}
+    assert found >= expected | {("in/packed.zip/../b.txt", "unsafe_path")}
+    assert {name for name, _ in found - expected} == {"in/packed.zip/../b.txt", "in/cut.tar.gz/a.txt"}
+
+
+def test_the_summary_counts_what_is_in_the_parts(scored: Path) -> None:
+    summary = json.loads((scored / "summary.json").read_text("utf-8"))
+    rows = pq.read_table(scored / ROWS).to_pylist()
+    assert summary["paragraphs"] == summary["run"]["paragraphs"] == len(rows) == sum(summary["confidence"])
+    assert summary["paragraphs_without_topic"] == sum(not row["topics"] for row in rows)
+    for topic, share in summary["topics"].items():
+        assert share["paragraphs"] == sum(topic in row["topics"] for row in rows)
+        assert share["primary"] == sum(topic == row["primary"] for row in rows)
+    assert summary["months"]["2021-05"]["paragraphs"] == len(rows) - 2
+    assert summary["sources"]["in/packed.zip"]["paragraphs"] == 2
+    assert sum(summary["quarantine"].values()) == len((scored / "quarantine.jsonl").read_text("utf-8").splitlines())
+
+
+def test_the_page_shows_topics_months_sources_and_the_quarantine(scored: Path) -> None:
+    page = (scored / "summary.html").read_text("utf-8")
+    for section in ("topics", "months", "sources", "confidence", "quarantine"):
+        assert f'id="{section}"' in page
+    assert "in/locked.pdf" in page
+    assert "2021-05" in page
+    assert "<svg" in page
+    assert "http" not in page  # it loads nothing from anywhere
+
+
+def test_the_status_file_tells_how_it_ended(scored: Path) -> None:
+    status = json.loads((scored / "status.json").read_text("utf-8"))
+    assert status["state"] == "done"
+    assert status["files"] == status["files_listed"] > len(GOOD)
+    assert status["failures"] > 10
+
+
+def test_a_second_run_does_nothing_anew_and_still_names_what_is_broken(
+    again: tuple[Path, Path], tiny_bundle: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    folder, out = again
+    before = {file: file.stat().st_mtime_ns for file in (out / ROWS).iterdir()}
+    assert call(tiny_bundle, "score", folder, out) == 1
+    assert {file: file.stat().st_mtime_ns for file in (out / ROWS).iterdir()} == before
+    assert "本次 this run 0" in capfd.readouterr().out
+    status = json.loads((out / "status.json").read_text("utf-8"))
+    assert status["inputs_done_before"] == len(GOOD) + 1
+
+
+def test_changed_mended_and_new_files_are_scored_and_no_other(again: tuple[Path, Path], tiny_bundle: Path) -> None:
+    folder, out = again
+    changed, mended, new = folder / "2021-05" / "plain.txt", folder / "empty.txt", folder / "new.txt"
+    changed.write_text("会议研究了防汛工作，要严格落实值班制度。", "utf-8")
+    os.utime(changed, (0, 0))  # noticed by its content
+    for file in (mended, new):
+        file.write_text(FARMS, "utf-8")
+    before = table(out)
+    assert call(tiny_bundle, "score", folder, out, "--also", "jsonl") == 1
+    summary = json.loads((out / "summary.json").read_text("utf-8"))
+    assert summary["run"]["paragraphs"] == 3
+    fresh = {"in/2021-05/plain.txt", "in/empty.txt", "in/new.txt"}
+    assert [row for row in table(out) if row[1] not in fresh] == [row for row in before if row[1] not in fresh]
+    assert len([row for row in table(out) if row[1] in fresh]) == 3
+    assert {file.stem for file in (out / "jsonl").iterdir()} == {file.stem for file in (out / ROWS).iterdir()}
+    assert "in/empty.txt" not in (out / "quarantine.jsonl").read_text("utf-8")
+
+
+def test_wrong_use_is_one_message_and_exit_code_2(
+    scored: Path, folder: Path, tiny_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    assert call(tiny_bundle, "score", tmp_path / "none", tmp_path / "out") == 2
+    assert "nothing is there" in capfd.readouterr().err
+    assert call(tiny_bundle, "score", folder, tmp_path / "out", "--ray-address", "x") == 2
+    other = tmp_path / "other"
+    shutil.copytree(tiny_bundle, other)
+    from policy_topics.bundle import Provenance, write_manifest
+
+    write_manifest(other, Provenance("other", 48, "none", parent=None), "fp32")
+    capfd.readouterr()
+    assert call(other, "score", folder, scored) == 2
+    assert "holds rows of model tiny" in capfd.readouterr().err
+
+
+def test_a_clean_folder_ends_with_exit_code_0(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text(LINES, "utf-8")
+    assert call(tiny_bundle, "score", tmp_path / "*.txt", tmp_path / "out") == 0
+    assert len(table(tmp_path / "out")) == 2
+
+
+# Kills
+
+
+def test_kills_at_random_moments_lose_and_double_nothing(tiny_bundle: Path, tmp_path: Path) -> None:
+    random.seed(5)
+    folder = tmp_path / "in"
+    folder.mkdir()
+    rows = [json.dumps({"id": str(n), "text": f"第{n}段：{FARMS}"}) for n in range(2400)]
+    (folder / "many.jsonl").write_text("\n".join(rows), "utf-8")
+    for number in range(40):
+        (folder / f"{number:02}.txt").write_text(LINES + f"第{number}号文件。\n", "utf-8")
+    (folder / "some.zip").write_bytes(zip_file({f"{n}.txt": f"{n} {LINES}".encode() for n in range(40)}))
+    assert call(tiny_bundle, "score", folder, tmp_path / "whole") == 0
+
+    out = tmp_path / "killed"
+    # fmt: off
+    command = [
+        sys.executable, "-m", "cli.main", "--set", f"bundle={tiny_bundle}", "--set", "registry=null",
+        "--set", "archive.part_rows=20", "score", str(folder), str(out),
+    ]
+    # fmt: on
+    killed = 0
+    for wanted in (1, 20, 45, 70):
+        run = subprocess.Popen(command, cwd=HOME, stderr=subprocess.DEVNULL, stdout=subprocess.DEVNULL)
+        while run.poll() is None and len(list(out.glob(f"{ROWS}/part-*"))) < wanted:
+            time.sleep(0.01)
+        time.sleep(random.random() / 20)
+        killed += run.poll() is None
+        run.send_signal(signal.SIGKILL)
+        run.wait()
+    assert killed >= 3
+    subprocess.run(command, cwd=HOME, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    assert table(out) == table(tmp_path / "whole")
+    assert len({row[0] for row in table(out)}) == len(table(out))
+
+
+# Reader processes
+
+
+def read(sources: Sequence[Source], bundle: Path, seconds: int, admit: Callable[[str, str], int]) -> list[Message]:
+    limits = load_settings(flags={"archive.timeout_seconds": seconds}).archive
+    messages: list[Message] = []
+    with Readers(iter(sources), admit, bundle, limits, count=1) as readers:
+        while message := readers.get(wait=True):
+            messages.append(message)
+    return messages
+
+
+def faults(messages: Sequence[Message]) -> dict[str, list[str]]:
+    return {each.name: [fault.code for fault in each.faults] for each in messages if isinstance(each, Finished)}
+
+
+def test_a_file_that_stalls_its_reader_is_named_and_the_rest_is_read(tmp_path: Path, tiny_bundle: Path) -> None:
+    os.mkfifo(tmp_path / "endless.txt")  # whoever opens it waits for ever
+    (tmp_path / "good.txt").write_text(LINES, "utf-8")
+    sources = [Source(str(tmp_path / name), name, 0) for name in ("endless.txt", "good.txt")]
+    messages = read(sources, tiny_bundle, 1, lambda name, sha256: 0)
+    assert faults(messages) == {"endless.txt": ["timed_out"], "good.txt": []}
+    assert [each.source.name for each in messages if isinstance(each, SourceDone)] == ["endless.txt", "good.txt"]
+
+
+def test_a_file_that_crashes_its_reader_is_named_and_the_rest_of_its_archive_is_read(
+    tmp_path: Path, tiny_bundle: Path
+) -> None:
+    def admit(name: str, sha256: str) -> int:
+        if name.endswith("bad.txt"):
+            (reader,) = (p for p in psutil.Process().children() if "serve.archive.readers" in p.cmdline())
+            reader.kill()
+        return 0
+
+    (tmp_path / "a.zip").write_bytes(zip_file({name: LINES.encode() for name in ("1.txt", "bad.txt", "2.txt")}))
+    messages = read([Source(str(tmp_path / "a.zip"), "a.zip", 0)], tiny_bundle, 300, admit)
+    assert faults(messages) == {"a.zip/1.txt": [], "a.zip/bad.txt": ["crashed"], "a.zip/2.txt": [], "a.zip": []}
+    assert [each.name for each in messages if isinstance(each, Chunk)] == ["a.zip/1.txt", "a.zip/2.txt"]
+
+
+# What is told meanwhile
+
+
+@pytest.mark.parametrize("terminal", [True, False])
+def test_progress_is_a_bar_on_a_terminal_and_plain_lines_elsewhere(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, terminal: bool
+) -> None:
+    monkeypatch.setattr(progress, "LINE_SECONDS", 0)
+    monkeypatch.setattr(progress, "STATUS_SECONDS", 0)
+    written = io.StringIO()
+    console = Console(file=written, force_terminal=terminal, width=120)
+    with RunProgress(tmp_path, Model("tiny", "abc", 1), Work(files=4, bytes=400), console) as told:
+        told.follow(Scored("a", "hash", 0, (), (), 50))
+        told.follow(SourceDone(Source("a", "a", 100), 0))
+        told.follow(Finished("b", None, faults=(BROKEN_FAULT,)))
+        told.paragraphs = 7
+        status = json.loads((tmp_path / "status.json").read_text("utf-8"))
+        assert status["state"] == "running"
+        assert (status["files"], status["failures"]) == (1, 1)
+        told.follow(SourceDone(Source("b", "b", 100), 0))
+        assert told.eta_seconds() == pytest.approx(told.seconds, rel=0.5)  # half of the bytes are left
+    assert ("\x1b[" in written.getvalue()) is terminal
+    assert "files 2/4" in written.getvalue()
+    assert "failures 1" in written.getvalue()
+
+
+def test_the_status_file_tells_of_a_run_that_was_stopped_or_failed(tmp_path: Path) -> None:
+    for fault, state in ((KeyboardInterrupt, "stopped"), (RuntimeError, "failed")):
+        with (
+            pytest.raises(fault),
+            RunProgress(tmp_path, Model("tiny", "abc", 1), Work(1, 1), Console(file=io.StringIO())),
+        ):
+            raise fault
+        assert json.loads((tmp_path / "status.json").read_text("utf-8"))["state"] == state
+
+
+# Ray
+
+
+def test_ray_gives_the_rows_that_this_process_gives(again: tuple[Path, Path], tiny_bundle: Path, scored: Path) -> None:
+    pytest.importorskip("ray")
+    folder, out = again
+    shutil.rmtree(out)
+    assert call(tiny_bundle, "score", folder, out, "--engine", "ray") == 1
+    assert table(out) == table(scored)
+    assert (out / "quarantine.jsonl").read_text("utf-8") == (scored / "quarantine.jsonl").read_text("utf-8")
+    (folder / "2021-05" / "plain.txt").write_text(FARMS, "utf-8")
+    assert call(tiny_bundle, "score", folder, out, "--engine", "ray") == 1
+    assert json.loads((out / "summary.json").read_text("utf-8"))["run"]["paragraphs"] == 1
+    assert len(table(out)) == len(table(scored)) - 1

@@ -1,0 +1,404 @@
+"""Labelled paragraphs from other programs' files: what is taken, merged and refused, and where."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+import pyarrow
+import pyarrow.parquet
+import pytest
+from typer.testing import CliRunner, Result
+
+from cli.data import app
+from configs.taxonomy import load_taxonomy
+from train.dataset import read
+from train.importing import Imported, import_files
+
+TAXONOMY = load_taxonomy()
+SCHOOL = "县教育局本学年改造四所寄宿制小学的食堂，并为偏远教学点各配一名英语教师。"
+ROAD = "省道改线工程昨日开工，沿线三个乡镇的客运班车临时改走旧路。"
+CLINIC = "乡镇卫生院年底前全部配齐全科医生，夜间急诊不再转送县城。"
+
+
+def lines(file: Path, *records: Any) -> Path:
+    file.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
+    return file
+
+
+def array(file: Path, *records: Any) -> Path:
+    file.write_text(json.dumps(records, ensure_ascii=False), "utf-8")
+    return file
+
+
+def table(file: Path, *rows: Sequence[str], encoding: str = "utf-8", delimiter: str = ",") -> Path:
+    with file.open("w", encoding=encoding, newline="") as out:
+        csv.writer(out, delimiter=delimiter).writerows(rows)
+    return file
+
+
+def workbook(file: Path, **sheets: Sequence[Sequence[Any]]) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(list(row))
+    book.save(file)
+    return file
+
+
+def imported(*files: Path, **options: Any) -> Imported:
+    return import_files(files, TAXONOMY, **options)
+
+
+def labels(result: Imported) -> list[list[str]]:
+    return [row["labels"] for row in result.rows]
+
+
+def reasons(result: Imported) -> dict[str, str]:
+    """Why records were refused, by the end of their place behind the file's folder."""
+    return {Path(each.place).name: "; ".join(each.reasons) for each in result.report.refused}
+
+
+def task(text: str, *annotators: list[str] | None, **rest: Any) -> dict[str, Any]:
+    """A task as Label Studio exports it; None: the annotator skipped it."""
+    annotations = [
+        {
+            "was_cancelled": choices is None,
+            "result": [{"type": "choices", "from_name": "topic", "value": {"choices": choices}}] if choices else [],
+        }
+        for choices in annotators
+    ]
+    return {"id": 7, "data": {"text": text}, "annotations": annotations, "predictions": [], **rest}
+
+
+class TestTopicNames:
+    @pytest.mark.parametrize(
+        "written", ["education", " Education ", "ｅｄｕｃａｔｉｏｎ", "EDUCATION", "教育", TAXONOMY["education"].en]
+    )
+    def test_ids_and_names_are_read_in_any_case_and_width(self, tmp_path: Path, written: str) -> None:
+        result = imported(table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, written]))
+        assert labels(result) == [["education"]]
+
+    def test_what_was_no_id_is_noted_with_what_it_was_read_as(self, tmp_path: Path) -> None:
+        file = table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, "教育"], [ROAD, "Transport"], [CLINIC, "health"])
+        spelt = {each.written: (each.topic, each.times) for each in imported(file).report.spellings}
+        assert spelt == {"教育": ("education", 1), "Transport": ("transport", 1)}
+
+    def test_an_unknown_topic_refuses_the_row_and_names_the_nearest(self, tmp_path: Path) -> None:
+        result = imported(table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, "educaton"], [ROAD, "transport"]))
+        assert labels(result) == [["transport"]]
+        assert reasons(result) == {"a.csv:2": 'label "educaton" is no topic; the nearest is "education" (教育)'}
+
+    @pytest.mark.parametrize(
+        "cell", ["教育;能源", "education, energy", "教育、能源", "['education', 'energy']", "教育|能源"]
+    )
+    def test_a_cell_may_hold_several(self, tmp_path: Path, cell: str) -> None:
+        assert labels(imported(table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, cell]))) == [
+            ["education", "energy"]
+        ]
+
+    @pytest.mark.parametrize("field", ["zh", "en"])
+    def test_names_that_hold_commas_themselves_are_read_among_others(self, tmp_path: Path, field: str) -> None:
+        name, other = getattr(TAXONOMY["united_front"], field), getattr(TAXONOMY["energy"], field)
+        cell = ("、" if field == "zh" else ", ").join([other, name, other])
+        result = imported(table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, cell]))
+        assert labels(result) == [["energy", "united_front"]]
+
+    def test_the_separator_can_be_said(self, tmp_path: Path) -> None:
+        file = table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, "education + energy"])
+        assert labels(imported(file, separator="+")) == [["education", "energy"]]
+        assert imported(file).rows == ()
+
+    def test_an_empty_cell_is_refused_and_a_word_says_none(self, tmp_path: Path) -> None:
+        result = imported(table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, ""], [ROAD, "无"]))
+        assert labels(result) == [[]]
+        assert "no label" in reasons(result)["a.csv:2"]
+
+
+class TestTables:
+    def test_csv_in_gb18030_with_semicolons_and_chinese_columns(self, tmp_path: Path) -> None:
+        file = table(
+            tmp_path / "a.csv", ["正文", "主题", "日期", "备注"], [SCHOOL, "教育", "2024-05-06", "x"],
+            encoding="gb18030", delimiter=";",
+        )  # fmt: skip
+        result = imported(file)
+        assert result.rows == ({"text": SCHOOL, "labels": ["education"], "date": "2024-05-06"},)
+        (source,) = result.report.sources
+        assert (source.format, source.encoding, source.columns_left_out) == ("CSV (;)", "gb18030", ("备注",))
+
+    def test_a_place_is_the_line_that_a_row_begins_on(self, tmp_path: Path) -> None:
+        file = table(
+            tmp_path / "a.csv", ["text", "labels"], [f"{SCHOOL}\n{ROAD}", "education"], ["", ""], [CLINIC, "x"]
+        )
+        result = imported(file)
+        assert [each.place for each in result.report.taken] == [f"{file}:2"]
+        assert list(reasons(result)) == ["a.csv:5"]
+
+    def test_a_text_with_an_unquoted_delimiter_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.csv"
+        file.write_text(f"text,labels\n{SCHOOL},education\n一,二,education\n", "utf-8")
+        assert "in quotes" in reasons(imported(file))["a.csv:3"]
+
+    def test_a_quotation_mark_that_is_never_closed_is_refused(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.csv"
+        file.write_text(f'text,labels\n{SCHOOL},education\n"{ROAD},transport\n{CLINIC},health\n', "utf-8")
+        result = imported(file)
+        assert labels(result) == [["education"]]
+        assert "quotation marks" in reasons(result)["a.csv:3"]
+
+    def test_columns_can_be_named(self, tmp_path: Path) -> None:
+        file = table(tmp_path / "a.csv", ["t", "y"], [SCHOOL, "education"])
+        assert "has no column for text (there are: t, y)" in reasons(imported(file))["a.csv"]
+        assert labels(imported(file, mapping={"text": "t", "labels": "y"})) == [["education"]]
+        assert "has no column for text" in reasons(imported(file, mapping={"text": "正文", "labels": "y"}))["a.csv"]
+
+    def test_excel_has_its_sheets_and_row_numbers(self, tmp_path: Path) -> None:
+        file = workbook(
+            tmp_path / "a.xlsx",
+            一=[
+                ["编号", "内容", "标签", "日期"],
+                [1.0, SCHOOL, "教育", datetime(2024, 5, 6)],
+                [],
+                [2.0, ROAD, None, None],
+            ],
+            二=[["text", "labels"], [CLINIC, "health"]],
+            说明=[["作者"], ["某某"]],
+        )
+        result = imported(file)
+        assert result.rows[0] == {"text": SCHOOL, "labels": ["education"], "id": "1", "date": "2024-05-06"}
+        assert [Path(each.place).name for each in result.report.taken] == ["a.xlsx[一]:2", "a.xlsx[二]:2"]
+        assert list(reasons(result)) == ["a.xlsx[一]:4"]
+        assert len(result.report.notes) == 1 and "a.xlsx[说明]: left out with its 1 rows" in result.report.notes[0]
+
+    def test_parquet_with_lists_of_labels(self, tmp_path: Path) -> None:
+        columns = {"text": [SCHOOL, ROAD], "topics": [["education", "energy"], ["x"]]}
+        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
+        result = imported(tmp_path / "a.parquet")
+        assert labels(result) == [["education", "energy"]]
+        assert list(reasons(result)) == ["a.parquet#2"]
+
+    @pytest.mark.parametrize(
+        ("content", "said"),
+        [
+            (b"", "is empty"),
+            (b"PAR1 and nothing else", "cannot be read as Parquet"),
+            (b"PK\x03\x04 no archive", "cannot be opened as an Excel workbook"),
+            (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "without a password"),
+            (bytes(range(256)) * 4, "is neither text nor Excel nor Parquet"),
+            (b"[1, 2", "is broken JSON"),
+            (b"text,text\na,b\n", "two columns named text"),
+        ],
+    )
+    def test_files_that_cannot_be_read_say_why(self, tmp_path: Path, content: bytes, said: str) -> None:
+        (tmp_path / "a.bin").write_bytes(content)
+        result = imported(tmp_path / "a.bin", lines(tmp_path / "b.jsonl", {"text": SCHOOL, "labels": []}))
+        assert said in reasons(result)["a.bin"]
+        assert len(result.rows) == 1
+
+
+class TestTools:
+    def test_label_studio_choices_carry_over_with_the_tasks_data(self, tmp_path: Path) -> None:
+        one = task(SCHOOL, ["教育"], data={"text": SCHOOL, "document": "d1"})
+        result = imported(array(tmp_path / "ls.json", one))
+        assert result.rows == ({"text": SCHOOL, "labels": ["education"], "id": "ls-7", "document": "d1"},)
+        assert result.report.sources[0].format == "JSON (Label Studio)"
+
+    @pytest.mark.parametrize(
+        ("annotators", "kept"),
+        [
+            ([["教育"], ["教育"]], ["education"]),
+            ([["教育"], ["能源", "教育"]], ["education", "energy"]),
+            ([["教育"], ["能源"], ["教育", "能源"]], ["education", "energy"]),
+            ([["教育"], ["教育", "能源"], []], ["education"]),
+            ([["教育"], None], ["education"]),
+        ],
+    )
+    def test_topics_that_half_of_the_annotators_gave_are_kept(
+        self, tmp_path: Path, annotators: list[list[str] | None], kept: list[str]
+    ) -> None:
+        result = imported(array(tmp_path / "ls.json", task(SCHOOL, *annotators)))
+        assert labels(result) == [kept]
+        differ = len({str(sorted(each)) for each in annotators if each is not None}) > 1
+        assert any("annotators differ" in note for note in result.report.taken[0].notes) == differ
+
+    def test_tasks_that_nobody_labelled_are_refused(self, tmp_path: Path) -> None:
+        file = array(
+            tmp_path / "ls.json", task(SCHOOL), task(ROAD, None), task(CLINIC, [], ["医疗卫生"]), task("一", ["教育"])
+        )
+        result = imported(file)
+        assert labels(result) == [["health"], ["education"]]
+        assert "nobody" in reasons(result)["ls.json#1"] and "skipped" in reasons(result)["ls.json#2"]
+
+    def test_doccano_lines_of_both_forms(self, tmp_path: Path) -> None:
+        new = {"id": 1, "text": SCHOOL, "label": ["教育"], "Comments": []}
+        old = {"id": 2, "data": ROAD, "label": ["transport", "energy"]}
+        spans = {"id": 3, "text": CLINIC, "label": [[0, 2, "health"]]}
+        result = imported(lines(tmp_path / "dc.jsonl", new, old, spans))
+        assert [(row["id"], row["labels"]) for row in result.rows] == [
+            ("dc-1", ["education"]),
+            ("dc-2", ["transport", "energy"]),
+        ]
+        assert "pieces of the text" in reasons(result)["dc.jsonl:3"]
+
+    def test_a_doccano_paragraph_without_a_label_is_taken_with_a_warning(self, tmp_path: Path) -> None:
+        result = imported(lines(tmp_path / "dc.jsonl", {"id": 1, "text": SCHOOL, "label": []}))
+        assert labels(result) == [[]]
+        assert "nobody has looked at" in result.report.taken[0].notes[0]
+
+    def test_argilla_records_of_both_versions(self, tmp_path: Path) -> None:
+        newer = {
+            "id": "a", "fields": {"text": SCHOOL}, "metadata": {"document": "d1"}, "suggestions": {},
+            "responses": {"topic": [{"value": ["education"], "user_id": user} for user in "uv"]},
+        }  # fmt: skip
+        older = {
+            "id": "b", "fields": {"text": ROAD}, "suggestions": [],
+            "responses": [
+                {"user_id": "u", "status": "submitted", "values": {"topic": {"value": "transport"}}},
+                {"user_id": "v", "status": "discarded", "values": {}},
+            ],
+        }  # fmt: skip
+        unsure = {
+            "id": "c",
+            "fields": {"text": CLINIC},
+            "responses": {},
+            "suggestions": {"topic": {"value": ["health"]}},
+        }
+        result = imported(array(tmp_path / "ar.json", newer, older, unsure))
+        assert result.rows[0] == {"text": SCHOOL, "labels": ["education"], "id": "ar-a", "document": "d1"}
+        assert labels(result) == [["education"], ["transport"]]
+        assert result.report.taken[1].notes == ("1 of 2 responses are drafts or discarded",)
+        assert reasons(result) == {"ar.json#3": "has only suggestions; confirm them first"}
+
+    def test_feedback_carries_its_note_into_the_report(self, tmp_path: Path) -> None:
+        record = {
+            "text": SCHOOL,
+            "labels": ["education"],
+            "model": "default",
+            "time": "2026-01-02T03:04:05Z",
+            "note": "错了",
+        }
+        result = imported(lines(tmp_path / "feedback.jsonl", record))
+        assert result.rows == ({"text": SCHOOL, "labels": ["education"], "source": "feedback"},)
+        assert result.report.taken[0].notes == ("note of the user: 错了",)
+
+
+class TestRepeats:
+    def test_the_same_text_with_the_same_topics_is_merged(self, tmp_path: Path) -> None:
+        one = lines(tmp_path / "a.jsonl", {"text": SCHOOL, "labels": ["education", "energy"]})
+        other = lines(tmp_path / "b.jsonl", {"text": f" {SCHOOL} ", "labels": ["energy", "education"]})
+        result = imported(one, other)
+        assert labels(result) == [["education", "energy"]]
+        (merged,) = result.report.merged
+        assert (merged.place, merged.into) == (f"{other}:1", f"{one}:1")
+        assert "another order" in merged.notes[0]
+
+    def test_the_same_text_with_other_topics_is_refused_everywhere(self, tmp_path: Path) -> None:
+        file = lines(
+            tmp_path / "a.jsonl",
+            {"text": SCHOOL, "labels": ["education"]},
+            {"text": ROAD, "labels": ["transport"]},
+            {"text": SCHOOL, "labels": ["welfare"]},
+        )
+        result = imported(file)
+        assert labels(result) == [["transport"]]
+        assert f"[education] here, [welfare] at {file}:3" in reasons(result)["a.jsonl:1"]
+        assert f"[education] at {file}:1" in reasons(result)["a.jsonl:3"]
+
+    def test_an_id_that_stands_already_gets_a_number(self, tmp_path: Path) -> None:
+        file = lines(tmp_path / "a.jsonl", *({"id": "x", "text": text, "labels": []} for text in (SCHOOL, ROAD)))
+        result = imported(file)
+        assert [row["id"] for row in result.rows] == ["x", "x-2"]
+        assert "x is another paragraph's already" in result.report.taken[1].notes[0]
+
+
+class TestWhatTrainingWouldRefuse:
+    def test_it_is_refused_at_its_place(self, tmp_path: Path) -> None:
+        five = list(TAXONOMY.ids[:5])
+        file = lines(
+            tmp_path / "a.jsonl",
+            {"text": SCHOOL, "labels": five},
+            {"text": "", "labels": []},
+            {"labels": []},
+            [],
+            {"text": 3, "labels": []},
+        )
+        with file.open("a", encoding="utf-8") as out:
+            out.write('{"text": "一"\n')
+        said = reasons(imported(file))
+        assert "5 labels" in said["a.jsonl:1"] and "is empty" in said["a.jsonl:2"] and "missing" in said["a.jsonl:3"]
+        assert "no object" in said["a.jsonl:4"] and "is a number" in said["a.jsonl:5"] and "JSON" in said["a.jsonl:6"]
+
+    def test_characters_that_decoding_lost_are_not_trained_on(self, tmp_path: Path) -> None:
+        file = tmp_path / "a.jsonl"
+        good = json.dumps({"text": ROAD, "labels": []}, ensure_ascii=False).encode()
+        bad = (
+            json.dumps({"text": SCHOOL, "labels": []}, ensure_ascii=False).encode().replace("县".encode(), b"\xe5\x8e")
+        )
+        file.write_bytes(good + b"\n" + bad + b"\n")
+        result = imported(file)
+        assert len(result.rows) == 1
+        assert "holds bytes that are no utf-8" in reasons(result)["a.jsonl:2"]
+
+
+class TestCommand:
+    def run(self, *arguments: str | Path) -> Result:
+        return CliRunner().invoke(app, ["import", *map(str, arguments)])
+
+    def test_what_it_writes_is_what_training_reads(self, tmp_path: Path) -> None:
+        file = table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, "教育"], [ROAD, "transport"])
+        out = tmp_path / "new" / "a.jsonl"
+        result = self.run(file, "--out", out)
+        assert result.exit_code == 0
+        assert [row.labels for row in read([out], TAXONOMY)] == [("education",), ("transport",)]
+
+    def test_refused_rows_are_named_with_exit_code_1_and_the_others_written(self, tmp_path: Path) -> None:
+        rows = [[f"{SCHOOL}{i}", "x"] for i in range(30)]
+        file = table(tmp_path / "a.csv", ["text", "labels"], [ROAD, "transport"], *rows)
+        result = self.run(file, "--out", tmp_path / "a.jsonl", "--report", tmp_path / "report.json")
+        assert result.exit_code == 1
+        assert all(f"{file}:{line}: " in result.stdout for line in range(3, 33))
+        assert len(read([tmp_path / "a.jsonl"], TAXONOMY)) == 1
+        report = json.loads((tmp_path / "report.json").read_text("utf-8"))
+        assert (len(report["taken"]), len(report["refused"])) == (1, 30)
+
+    def test_nothing_good_writes_nothing(self, tmp_path: Path) -> None:
+        result = self.run(table(tmp_path / "a.csv", ["text", "labels"], [ROAD, "x"]), "--out", tmp_path / "a.jsonl")
+        assert result.exit_code == 1
+        assert not (tmp_path / "a.jsonl").exists()
+
+    def test_a_header_without_rows_is_an_import_of_nothing(self, tmp_path: Path) -> None:
+        result = self.run(table(tmp_path / "a.csv", ["text", "labels"]), "--out", tmp_path / "a.jsonl")
+        assert result.exit_code == 1
+        assert not (tmp_path / "a.jsonl").exists()
+
+    def test_a_disk_that_fails_leaves_what_was_there(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        file, out = lines(tmp_path / "a.jsonl", {"text": ROAD, "labels": []}), tmp_path / "out.jsonl"
+        out.write_text("mine", "utf-8")
+
+        def full(*_: Any) -> None:
+            raise OSError(28, "No space left on device")
+
+        monkeypatch.setattr(os, "replace", full)
+        result = self.run(file, "--out", out, "--force")
+        assert "No space left on device" in str(result.exception)
+        assert out.read_text("utf-8") == "mine"
+
+    @pytest.mark.parametrize("more", [["--map", "txt=a"], ["--map", "text"], ["--map", "text=a", "--map", "text=b"]])
+    def test_wrong_mappings_are_wrong_use(self, tmp_path: Path, more: list[str]) -> None:
+        file = lines(tmp_path / "a.jsonl", {"text": ROAD, "labels": []})
+        assert self.run(file, "--out", tmp_path / "b.jsonl", *more).exit_code == 2
+
+    def test_it_overwrites_only_when_forced_and_never_what_it_reads(self, tmp_path: Path) -> None:
+        file = lines(tmp_path / "a.jsonl", {"text": ROAD, "labels": []})
+        other = lines(tmp_path / "b.jsonl", {"text": SCHOOL, "labels": []})
+        assert self.run(file, "--out", other).exit_code == 2
+        assert self.run(file, "--out", file, "--force").exit_code == 2
+        assert self.run(file, "--out", other, "--force").exit_code == 0
