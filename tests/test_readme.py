@@ -23,7 +23,7 @@ def run(*command: str) -> str:
 
 def test_the_python_example_finds_the_topic() -> None:
     (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
-    assert run(sys.executable, "-c", example).startswith("natural_resources (")
+    assert run(sys.executable, "-c", example).startswith("agriculture (")
 
 
 def test_the_command_line_example_reads_the_example_document() -> None:
