@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from configs.taxonomy import Taxonomy
 from train.evaluate import markdown, table
 from train.export import Gate
 from train.report import Report
+from train.stages import Stage
 
 _SLICES = {
     "genre": "Genre 体裁",
@@ -25,6 +26,7 @@ def model_card(
     machine: str,
     trained_on: Mapping[str, int],
     backbone: str,
+    stages: Sequence[Stage] = (),
 ) -> str:
     """Hugging Face form: front matter, use, figures a split, limits. It quotes no paragraph."""
     files = "\n".join(f"- {file}: {rows} paragraphs" for file, rows in trained_on.items())
@@ -46,7 +48,7 @@ temperature, a bias and a threshold for each topic, and texts must be cleaned as
 
 ## Training
 
-Fine-tuned from `{backbone}` on
+{pretraining(stages)}Fine-tuned from `{backbone}` on
 
 {files}
 
@@ -68,6 +70,22 @@ errors.
 It judges a paragraph by its own words alone. Labels follow `data/ANNOTATION.md`. Kinds of text
 that the training data lacks are judged less well than these figures say.
 """
+
+
+def pretraining(stages: Sequence[Stage]) -> str:
+    """A paragraph on how the encoder was pre-trained; empty where nothing is known of it."""
+    if not stages:
+        return ""
+    last = stages[-1]
+    read = ", then ".join(
+        f"{stage.tokens / 1e6:.1f} million tokens at a learning rate of up to {stage.learning_rate:g} (held-out loss "
+        f"{stage.held_out_loss:.2f} nats a masked token)"
+        for stage in stages
+    )
+    return (
+        f"The encoder, {last.layers} layers of {last.hidden} with a vocabulary of {last.vocabulary:,} pieces, was "
+        f"pre-trained from scratch as a masked language model: {read}.\n\n"
+    )
 
 
 def _figures(report: Report, taxonomy: Taxonomy) -> str:

@@ -35,6 +35,7 @@ from train.metrics import Metrics
 from train.progress import Say
 from train.report import Report, make_report
 from train.split import without_leaks
+from train.stages import stages_of, write_stages
 from train.tracking import Tracker
 from train.verdict import Verdict, write_verdict
 
@@ -94,7 +95,7 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Sa
         provenance = Provenance(
             out.name, settings.finetune.max_tokens, data_fingerprint(data.rows), parent.version if parent else None
         )
-        name = f"{parent.name} {parent.version}" if parent else backbone
+        name = f"{parent.name} {parent.version}" if parent else "/".join(Path(backbone).parts[-2:])
         staged = work / "bundle"  # takes its place whole, when all of it is there
         reports = _build(staged, models[0].model, provenance, name, settings, taxonomy, data, soft, say)
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -228,6 +229,7 @@ def _build(
     if soft:
         teachers = f"a linear model and {len(settings.distil.teachers)} bundles"
         sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
+    write_stages(staged, stages_of(backbone_folder(str(settings.finetune.backbone))))
     _document(staged, exported, reports, sources, backbone, taxonomy, classifier.engine.name)
     write_manifest(staged, provenance, exported.gates[-1].precision)
     return reports
@@ -295,5 +297,6 @@ def _document(
     figures |= {split: each.figures() for split, each in reports.items()}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     machine = f"{available_cores()} cores, {platform.machine()}, {platform.system()}"
-    card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, backbone)
+    stages = stages_of(out)
+    card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, backbone, stages)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")

@@ -30,6 +30,7 @@ from train.curve import draw_curve
 from train.hardware import autocast, device
 from train.packing import Ids, Packed, corpus_tokenizer, packed_sequences, token_id
 from train.runs import claim
+from train.stages import Stage, stages_of, write_stages
 from train.static_vectors import static_vectors
 from train.vocabulary import CLS, MASK, PAD, SEP, SPECIAL_TOKENS, as_transformers
 
@@ -100,6 +101,8 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
             draw_curve(out / "progress.jsonl", out / "curve.png")
     model.save_pretrained(out / "model")
     as_transformers(tokenizer, settings.max_tokens).save_pretrained(out / "model")
+    before = stages_of(resolve(settings.start)) if settings.start else ()
+    write_stages(out / "model", [*before, _stage(settings, tokenizer, stream, out / "progress.jsonl")])
     return out / "model"
 
 
@@ -199,6 +202,18 @@ def _held_out_loss(
         losses.append(masked_loss(model, ids, labels).item())
     model.train()
     return float(np.mean(losses))
+
+
+def _stage(settings: PretrainSettings, tokenizer: Tokenizer, stream: Packed, progress: Path) -> Stage:
+    last = json.loads(progress.read_text("utf-8").splitlines()[-1])
+    return Stage(
+        tokens=settings.steps * settings.batch_sequences * stream.ids.shape[1],
+        held_out_loss=round(last["held_out_loss"], 4),
+        layers=settings.layers,
+        hidden=settings.hidden,
+        vocabulary=tokenizer.get_vocab_size(),
+        learning_rate=settings.learning_rate,
+    )
 
 
 def _save(file: Path, model: ModernBertForMaskedLM, optimizer: torch.optim.AdamW, step: int) -> None:
