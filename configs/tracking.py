@@ -11,3 +11,4 @@ def switch_off_tracking() -> None:
     os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
     os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
     os.environ["NNCF_CI"] = "1"  # the only switch that NNCF has
+    os.environ["RAY_USAGE_STATS_ENABLED"] = "0"

@@ -184,7 +184,13 @@ def _table_of_commands(readme: str) -> str:
 
 
 def test_no_library_sends_anything_anywhere(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]
-    switches = ("BENTOML_DO_NOT_TRACK", "HF_HUB_DISABLE_TELEMETRY", "MLFLOW_DISABLE_TELEMETRY", "NNCF_CI")
+    switches = (
+        "BENTOML_DO_NOT_TRACK",
+        "HF_HUB_DISABLE_TELEMETRY",
+        "MLFLOW_DISABLE_TELEMETRY",
+        "NNCF_CI",
+        "RAY_USAGE_STATS_ENABLED",
+    )
     for switch in switches:
         monkeypatch.delenv(switch, raising=False)
     run("models", "show")

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from configs.settings import ArchiveSettings, EngineSettings, Settings
+from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
@@ -50,7 +51,7 @@ def score_on_ray(
     sources: Iterator[Source], output: Output, bundle: Path, settings: Settings, address: str | None
 ) -> Generator[Result]:
     """Results of all sources; those of one source in order."""
-    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # Ray reports to its makers otherwise
+    switch_off_tracking()
     ray: Any = import_module("ray")
     data: Any = import_module("ray.data")
     options: dict[str, Any] = {"log_to_driver": False, "logging_level": "ERROR"}
