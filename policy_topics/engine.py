@@ -78,7 +78,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
             yield batch
             batch = []
         if not batch:
-            width = _padded(lengths[index])
+            width = padded(lengths[index])
         batch.append(index)
     if batch:
         yield batch
@@ -86,7 +86,7 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
 
 def pad(windows: Sequence[Sequence[int]], pad_id: int) -> tuple[Ids, Ids]:
     """Windows of token ids to the ids and the mask of a batch, both (windows, tokens)."""
-    width = _padded(max(map(len, windows)))
+    width = padded(max(map(len, windows)))
     ids = np.full((len(windows), width), pad_id, np.int64)
     mask = np.zeros_like(ids)
     for row, window in enumerate(windows):
@@ -95,7 +95,8 @@ def pad(windows: Sequence[Sequence[int]], pad_id: int) -> tuple[Ids, Ids]:
     return ids, mask
 
 
-def _padded(length: int) -> int:
+def padded(length: int) -> int:
+    """How wide a batch is whose longest window has so many tokens."""
     return -(-length // _PAD_TO) * _PAD_TO
 
 

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from policy_topics.durable import write_whole
 from policy_topics.errors import TrainingError
 
 
@@ -36,6 +37,4 @@ def claim(folder: Path, facts: Mapping[str, Any]) -> None:
 
 def write_json(file: Path, content: Any) -> None:
     """Write a JSON file whole or not at all: a process may be killed at any moment."""
-    part = file.with_suffix(".part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    part.replace(file)
+    write_whole(file, json.dumps(content, indent=1, ensure_ascii=False) + "\n")

@@ -8,12 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy_topics.classifier import Classifier, Tokenised, Window
-from policy_topics.engine import Logits
+from policy_topics.engine import Logits, padded
 from serve.archive.formats import Row
 from serve.archive.reading import Chunk, Finished, SourceDone
-
-WIDTH = 8
-"""Tokens. The engine pads a batch to a multiple of so many, so windows of one multiple make batches without more."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +77,7 @@ def _logits(windows: Sequence[Window], classifier: Classifier) -> Logits:
     """
     by_width: dict[int, list[int]] = {}
     for index, window in enumerate(windows):
-        by_width.setdefault(-(-len(window) // WIDTH), []).append(index)
+        by_width.setdefault(padded(len(window)), []).append(index)
     logits = np.zeros((len(windows), len(classifier.bundle.taxonomy.topics)), np.float32)
     for indexes in by_width.values():
         logits[indexes] = classifier.run([windows[index] for index in indexes])
