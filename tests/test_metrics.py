@@ -49,10 +49,20 @@ def test_fitted_probabilities_match_the_share_of_paragraphs_that_carry_the_topic
     assert calibration_error(calibration.probabilities(overconfident).ravel(), labels.ravel()) < 0.02
 
 
-def test_a_threshold_parts_what_can_be_parted() -> None:
-    probabilities = np.linspace(0, 1, 101, dtype=np.float32)[:, None]
-    (threshold,) = fit_thresholds(probabilities, probabilities > 0.3)
-    assert 0.25 < threshold < 0.4
+def test_a_threshold_is_half_of_the_best_f1_where_probabilities_are_right() -> None:
+    """Lipton et al. 2014: the best threshold of calibrated probabilities is half the F1 that it comes to."""
+    rng = np.random.default_rng(0)
+    probabilities = rng.beta(0.3, 1.2, (20_000, 1)).astype(np.float32)
+    labels = rng.random(probabilities.shape) < probabilities
+    (threshold,) = fit_thresholds(probabilities, labels)
+    (f1,) = f1_scores(probabilities >= threshold, labels)
+    assert threshold == pytest.approx(f1 / 2, abs=0.03)
+
+
+def test_a_threshold_does_not_follow_the_luck_of_a_few_labels() -> None:
+    probabilities = np.linspace(0.01, 0.99, 99, dtype=np.float32)[:, None]
+    lucky, other = probabilities > 0.6, probabilities > 0.2
+    assert fit_thresholds(probabilities, lucky) == fit_thresholds(probabilities, other)
 
 
 def test_a_topic_that_does_not_occur_keeps_the_middle_threshold() -> None:
