@@ -22,7 +22,7 @@ from ctypes import c_int
 from pathlib import Path
 from typing import Any
 
-from configs.settings import load_settings, override, resolve
+from configs.settings import EMBEDDED, load_settings, override
 from configs.tracking import switch_off_tracking
 from policy_topics.bundle import MANIFEST, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
@@ -112,7 +112,7 @@ def _versions(registry: Registry) -> set[str]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=100)
-    parser.add_argument("--bundle", type=Path, default=resolve(load_settings().bundle))
+    parser.add_argument("--bundle", type=Path, default=EMBEDDED)
     parser.add_argument("--seed", type=int, default=7)
     arguments = parser.parse_args()
     switch_off_tracking()

@@ -69,7 +69,7 @@ def list_command(context: typer.Context) -> None:
         console.print("● 尚未发布任何版本 nothing is promoted")
     for change in registry.history()[-_SHOWN:]:
         done = {"promote": "发布 promote ", "rollback": "回退 rollback"}[change.action]
-        console.print(f"{_time(change.at)}  {done}  {change.version or '（设置 bundle 所指 of the setting `bundle`）'}")
+        console.print(f"{_time(change.at)}  {done}  {change.version or '（内置模型 the embedded model）'}")
 
 
 @app.command("show")

@@ -2,38 +2,21 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tokenizers import Tokenizer
 
 from configs.settings import EngineSettings
 from configs.taxonomy import MOST_TOPICS
 from policy_topics.bundle import Bundle, load_bundle
 from policy_topics.engine import Engine, Logits, batches, load_engine, pad
-from policy_topics.segment import sentences
-from policy_topics.text import clean
+from policy_topics.tokeniser import Tokenised, Tokeniser, Window
 
 _NOTHING = -1.0e4
 """The logit of every topic where there is nothing to read."""
-
-Window = tuple[int, ...]
-"""Token ids of one input of the encoder, special tokens included."""
-
-
-@dataclass(frozen=True, slots=True)
-class Tokenised:
-    """One text as windows: one, as a rule; more if it is longer than the encoder takes; none if it has no word."""
-
-    windows: tuple[Window, ...]
-
-    @property
-    def tokens(self) -> int:
-        return sum(map(len, self.windows))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +62,7 @@ class Classifier:
         self.bundle = bundle
         self.engine = engine
         self.batch_tokens = batch_tokens
-        self._tokenizer: Tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
-        self._tokenizer.no_truncation()
-        self._tokenizer.no_padding()
-        self._pad_id = json.loads((bundle.path / "config.json").read_text("utf-8")).get("pad_token_id") or 0
-        self._before, self._after = self._tokenizer.encode("").ids  # [CLS] and [SEP], whatever the backbone calls them
+        self._tokeniser = Tokeniser(bundle)
 
     @classmethod
     def load(cls, bundle: Path, settings: EngineSettings) -> Classifier:
@@ -111,19 +90,17 @@ class Classifier:
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
         """Clean the texts and turn them into windows of token ids."""
-        cleaned = [clean(text).text for text in texts]
-        worded = [text if any(map(str.isalnum, text)) else "" for text in cleaned]
-        encoded = self._tokenizer.encode_batch(worded)
-        return [
-            Tokenised(() if not text else (tuple(e.ids),) if len(e) <= self._room + 2 else self._windows(text))
-            for text, e in zip(worded, encoded, strict=True)
-        ]
+        return self._tokeniser.tokenise(texts)
+
+    def words(self, text: str) -> list[tuple[int, int]]:
+        """Where the words of a clean text stand, as the tokenizer knows words: (start, end) each."""
+        return self._tokeniser.words(text)
 
     def run(self, windows: Sequence[Window]) -> Logits:
         """Logits of windows, (windows, topics), in their order."""
         logits = np.zeros((len(windows), len(self.bundle.taxonomy.topics)), np.float32)
         for batch in batches([len(window) for window in windows], self.batch_tokens):
-            logits[batch] = self.engine.logits(*pad([windows[i] for i in batch], self._pad_id))
+            logits[batch] = self.engine.logits(*pad([windows[i] for i in batch], self._tokeniser.pad_id))
         return logits
 
     def decode(self, logits: Logits, tokens: int) -> Prediction:
@@ -134,19 +111,3 @@ class Classifier:
         best = sorted(over.tolist(), key=lambda i: -probabilities[i])[:MOST_TOPICS]
         topics = tuple(TopicProbability(ids[i], round(float(probabilities[i]), 4)) for i in best)
         return Prediction(probabilities, topics, tokens, len(logits))
-
-    @property
-    def _room(self) -> int:
-        return self.bundle.manifest.max_tokens - 2
-
-    def _windows(self, text: str) -> tuple[Window, ...]:
-        """Whole sentences to a window, as many as fit; a sentence that is too long itself is cut."""
-        windows: list[list[int]] = [[]]
-        for sentence in self._tokenizer.encode_batch(sentences(text), add_special_tokens=False):
-            ids = sentence.ids  # a copy each time it is asked for
-            for start in range(0, len(ids), self._room):
-                piece = ids[start : start + self._room]
-                if len(windows[-1]) + len(piece) > self._room:
-                    windows.append([])
-                windows[-1].extend(piece)
-        return tuple((self._before, *window, self._after) for window in windows if window)

@@ -12,9 +12,13 @@ from pathlib import Path
 def write_whole(file: Path, text: str) -> None:
     """Put `text` in the place of a file's content, on the disk when this returns; readers see the old or the new."""
     unfinished = file.with_name(f".{file.name}.unfinished")
-    unfinished.write_text(text, "utf-8", newline="\n")
-    sync(unfinished)
-    os.replace(unfinished, file)
+    try:
+        unfinished.write_text(text, "utf-8", newline="\n")
+        sync(unfinished)
+        os.replace(unfinished, file)
+    except OSError:  # a full disk: what came of it would fill it further
+        unfinished.unlink(missing_ok=True)
+        raise
     sync(file.parent)
 
 

@@ -19,7 +19,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from configs.settings import Settings, resolve
+from configs.settings import EMBEDDED, Settings, resolve
 from configs.taxonomy import TaxonomyError, load_taxonomy
 from configs.tracking import switch_off_tracking
 from policy_topics.bundle import MANIFEST, Bundle, load_bundle
@@ -281,22 +281,24 @@ def open_registry(settings: Settings) -> Registry:
     """
     if settings.registry is None:
         raise RegistryError("there is no registry (`registry` is null); set `registry` to a folder, which may be new")
-    return Registry(resolve(settings.registry), resolve(settings.bundle))
+    return Registry(resolve(settings.registry), EMBEDDED)
 
 
 def served_bundle(settings: Settings) -> Path:
-    """Folder of the bundle that classifies: the promoted one, else that of the setting `bundle`.
+    """Folder of the bundle that classifies: that of the setting `bundle`, else the promoted one, else the embedded one.
 
     Raises:
         RegistryError: the registry cannot be read.
     """
+    if settings.bundle is not None:
+        return resolve(settings.bundle)
     promoted = open_registry(settings).promoted() if settings.registry else None
-    return promoted or resolve(settings.bundle)
+    return promoted or EMBEDDED
 
 
 def promotion_mark(settings: Settings) -> Mark:
     """Another one after every promotion and rollback: `served_bundle` may be another then."""
-    return open_registry(settings).mark() if settings.registry else None
+    return open_registry(settings).mark() if settings.registry and settings.bundle is None else None
 
 
 def _model_store(folder: Path) -> ModelStore:

@@ -15,9 +15,10 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from configs.settings import load_settings
-from policy_topics.classifier import Tokenised
+from policy_topics.tokeniser import Tokenised
+from serve.archive.formats import Row
 from serve.archive.inputs import Source
-from serve.archive.reading import Chunk, Finished, Reader, Row, SourceDone
+from serve.archive.reading import Chunk, Finished, Reader, SourceDone
 from tests.test_documents import docx_file, pdf_file, web_page
 
 FARMS = "会议强调，要推进高标准农田建设，守住耕地红线。"

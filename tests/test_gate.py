@@ -14,7 +14,7 @@ import typer
 from numpy.typing import NDArray
 
 from cli.gate import REFUSED, gate
-from configs.settings import HOME, Settings, load_settings
+from configs.settings import EMBEDDED, HOME, Settings, load_settings
 from configs.taxonomy import Taxonomy, load_taxonomy
 from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
@@ -236,7 +236,7 @@ def test_our_behaviour_tests_name_every_topic_and_most_of_them_hold_on_the_embed
     settings = load_settings(flags={"engine.threads": 1})
     trials = read_trials(HOME / file for file in settings.data.behaviour_files)
     assert {topic for trial in trials if trial.kind == "typical" for topic in trial.topics} == set(FULL.ids)
-    held = run(Classifier.load(HOME / settings.bundle, settings.engine), trials, FULL.ids)
+    held = run(Classifier.load(EMBEDDED, settings.engine), trials, FULL.ids)
     for kind in ("typical", "dirt", "invariance", "direction"):
         of_kind = [holds for trial, holds in zip(trials, held, strict=True) if trial.kind == kind]
         assert len(of_kind) >= 12

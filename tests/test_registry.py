@@ -18,12 +18,12 @@ import pytest
 
 from benchmarks.kills import renamed
 from cli.main import main
-from configs.settings import HOME, load_settings
+from configs.settings import EMBEDDED, HOME, load_settings
 from configs.taxonomy import Taxonomy, load_taxonomy
 from policy_topics.bundle import Provenance, load_bundle, write_manifest
 from policy_topics.durable import locked
 from policy_topics.errors import BundleError, RegistryError
-from policy_topics.registry import Registry, served_bundle
+from policy_topics.registry import Registry, promotion_mark, served_bundle
 from tests import tiny
 
 
@@ -138,15 +138,24 @@ class TestVersions:
 
 
 class TestPromotion:
-    def test_the_promoted_version_serves_instead_of_the_settings(
-        self, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
+    def test_the_promoted_version_serves_instead_of_the_embedded_model(
+        self, registry: Registry, bundles: tuple[Path, Path]
     ) -> None:
-        settings = load_settings(flags={"bundle": tiny_bundle, "registry": registry.folder})
-        assert served_bundle(settings) == tiny_bundle
+        settings = load_settings(flags={"registry": registry.folder})
+        assert served_bundle(settings) == EMBEDDED
         version = registry.promote(registry.add(bundles[0])[:6])
         assert served_bundle(settings) == registry.path(version) == registry.promoted()
         assert [entry.promoted for entry in registry.versions()] == [True]
-        assert served_bundle(load_settings(flags={"bundle": tiny_bundle, "registry": None})) == tiny_bundle
+        assert served_bundle(load_settings(flags={"registry": None})) == EMBEDDED
+
+    def test_a_bundle_that_the_settings_name_serves_whatever_is_promoted(
+        self, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
+    ) -> None:
+        settings = load_settings(flags={"bundle": tiny_bundle, "registry": registry.folder})
+        before = promotion_mark(settings)
+        registry.promote(registry.add(bundles[0]))
+        assert served_bundle(settings) == tiny_bundle
+        assert promotion_mark(settings) == before
 
     def test_rolling_back_goes_back_one_by_one_to_the_default(
         self, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
@@ -253,6 +262,7 @@ class TestTrouble:
         with files_of_at_most(10), pytest.raises(RegistryError, match=r"cannot be written.*Make room"):
             registry.promote(b)
         assert (promoted_version(registry), registry.history()) == (a, history)
+        assert not list(registry.folder.glob(".*.unfinished"))
         registry.promote(b)
         assert registry.rollback() == a
 
@@ -295,7 +305,7 @@ def call(
 ) -> Call:
     """Run `policy-topics models` on the registry: exit code, standard output, standard error."""
     monkeypatch.setenv("POLICY_TOPICS_REGISTRY", str(registry.folder))
-    monkeypatch.setenv("POLICY_TOPICS_BUNDLE", str(tiny_bundle))
+    monkeypatch.setattr("policy_topics.registry.EMBEDDED", tiny_bundle)
 
     def run(*arguments: object) -> tuple[int, str, str]:
         monkeypatch.setattr(sys, "argv", ["policy-topics", "models", *map(str, arguments)])

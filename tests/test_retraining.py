@@ -1,4 +1,4 @@
-"""The README's example of retraining, command by command, on a tiny model; and the benchmark of it."""
+"""The example in docs/retraining.md, command by command, on a tiny model; and the benchmark of retraining."""
 
 from __future__ import annotations
 
@@ -20,16 +20,17 @@ import yaml
 
 from configs.settings import HOME
 from policy_topics.bundle import Provenance, load_bundle, write_manifest
+from policy_topics.registry import Registry
 from tests import tiny
 from tests.test_train import rows_of, write
 
-README = (HOME / "README.md").read_text("utf-8")
+GUIDE = (HOME / "docs" / "retraining.md").read_text("utf-8")
 COMMAND = ".venv/bin/policy-topics"
 
 
 def example() -> list[str]:
     """The commands of the section, one line each."""
-    section = README.partition("\n## Retraining\n")[2].partition("\n## ")[0]
+    section = GUIDE.partition("\n## A new topic\n")[2].partition("\n## ")[0]
     (block,) = re.findall(r"```bash\n(.*?)```", section, re.DOTALL)
     return str(block).replace("\\\n", "").splitlines()
 
@@ -42,8 +43,10 @@ def home(tmp_path: Path, tiny_bundle: Path) -> Path:
         write(tmp_path / "data" / f"{name}.jsonl", rows_of(split, each))
     for name in ("configs", "examples"):
         (tmp_path / name).symlink_to(HOME / name)
-    served = shutil.copytree(tiny_bundle, tmp_path / "models" / "default")
+    served = shutil.copytree(tiny_bundle, tmp_path / "served")
     write_manifest(served, Provenance("tiny", tiny.MAX_TOKENS, "none", parent=None), "bf16")  # as the new one is
+    registry = Registry(tmp_path / "models" / "registry")
+    registry.promote(registry.add(served))
     settings: dict[str, Any] = {
         "registry": str(tmp_path / "models" / "registry"),
         "data": {"behaviour_files": [], "duplicate_similarity": 1.0},  # a tiny model makes nothing of real texts
@@ -86,7 +89,7 @@ def test_a_new_topic_is_checked_trained_judged_promoted_served_and_rolled_back(h
     environment = {name: value for name, value in os.environ.items() if not name.startswith("POLICY_TOPICS_")}
     environment |= {"PYTHONPATH": str(HOME), "POLICY_TOPICS_CONFIG": "my.yaml", "POLICY_TOPICS_SERVE__PORT": str(port)}
     service: subprocess.Popen[bytes] | None = None
-    served = load_bundle(home / "models" / "default").version
+    served = load_bundle(home / "served").version
     question: tuple[str, dict[str, Any]] | None = None
     try:
         for line in example():

@@ -23,10 +23,10 @@ from starlette.testclient import TestClient
 
 from benchmarks.kills import renamed
 from configs.settings import HOME, load_settings
-from policy_topics.bundle import load_bundle
-from policy_topics.classifier import Classifier, Tokenised, Window
+from policy_topics.classifier import Classifier
 from policy_topics.engine import Logits
 from policy_topics.registry import Registry
+from policy_topics.tokeniser import Tokenised, Window
 from serve.api import create_app
 from tests import tiny
 from tests.service import EVERY_TOPIC, FARMING, Answer, serving, settings
@@ -36,8 +36,8 @@ SERVE = """
 import sys
 from configs.settings import load_settings
 from serve.run import run
-bundle, registry, port = sys.argv[1:]
-run(load_settings(None, {"bundle": bundle, "registry": registry, "serve.port": int(port), "engine.threads": 1}))
+registry, port = sys.argv[1:]
+run(load_settings(None, {"registry": registry, "serve.port": int(port), "engine.threads": 1}))
 """
 BODY = {"items": [{"text": FARMING}, {"text": FARMING * 3}]}
 
@@ -224,17 +224,17 @@ class TestService:
     def test_it_drops_no_request_while_versions_are_promoted_and_rolled_back(
         self, tiny_bundle: Path, tmp_path: Path
     ) -> None:
-        registry = Registry(tmp_path / "registry", default=tiny_bundle)
+        registry = Registry(tmp_path / "registry")
         first, second = (registry.add(renamed(tiny_bundle, tmp_path / name, name)) for name in ("a", "b"))
-        default = load_bundle(tiny_bundle).version
-        with service(tiny_bundle, registry, tmp_path) as url, httpx.Client(base_url=url) as client:
+        before = registry.promote(registry.add(tiny_bundle))
+        with service(registry, tmp_path) as url, httpx.Client(base_url=url) as client:
             steps: list[tuple[Callable[[], str], str]] = [
                 (lambda: registry.promote(first), first),
                 (lambda: registry.promote(second), second),
                 (registry.rollback, first),
-                (registry.rollback, default),
+                (registry.rollback, before),
             ]
-            assert version(client) == default
+            assert version(client) == before
             with asked_all_the_time(url, clients=6) as asking:
                 for change, expected in steps:
                     assert change() == expected
@@ -242,7 +242,7 @@ class TestService:
                     seen = len(asking)
                     until(lambda: len(asking) >= seen + 20, 60)  # noqa: B023
             assert {status for status, _ in asking} == {200}
-            assert {made for _, made in asking} == {default, first, second}
+            assert {made for _, made in asking} == {before, first, second}
 
 
 @contextmanager
@@ -268,13 +268,13 @@ def asked_all_the_time(url: str, clients: int) -> Iterator[list[tuple[int, str]]
 
 
 @contextmanager
-def service(bundle: Path, registry: Registry, folder: Path) -> Iterator[str]:
+def service(registry: Registry, folder: Path) -> Iterator[str]:
     """The real one, in a process of its own; comes as its address once it is ready."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     server = subprocess.Popen(
-        [sys.executable, "-c", SERVE, str(bundle), str(registry.folder), str(port)],
+        [sys.executable, "-c", SERVE, str(registry.folder), str(port)],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(HOME), "BENTOML_HOME": str(folder / "bentoml")},
         stdout=subprocess.DEVNULL,

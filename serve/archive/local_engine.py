@@ -10,12 +10,13 @@ from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 from configs.settings import Settings
-from policy_topics.classifier import Classifier
+from policy_topics.classifier import Classifier, Prediction
 from policy_topics.engine import available_cores
+from serve.archive.formats import Row
 from serve.archive.inputs import Source
 from serve.archive.readers import Readers
-from serve.archive.reading import Chunk, Message
-from serve.archive.scoring import Result, score
+from serve.archive.reading import Chunk, Finished, Message
+from serve.archive.scoring import Result, predictions, score
 
 POOL_BATCHES = 192
 """Batches of tokens in a pool: some 4,000 paragraphs, which is enough of most lengths to fill batches of one width."""
@@ -35,11 +36,25 @@ def score_locally(
     sources: Iterator[Source], admit: Callable[[str, str], int | None], bundle: Path, settings: Settings
 ) -> Generator[Result]:
     """Results of all sources; those of one source in order. See `Output.admit`."""
-    count = max(1, available_cores() // CORES_A_READER)
-    with Readers(sources, admit, bundle, settings.archive, count) as readers:
+    with Readers(sources, admit, bundle, settings.archive, _reader_count()) as readers:
         classifier = Classifier.load(bundle, settings.engine)
         for pool in _pools(readers, classifier.batch_tokens):
             yield from score(pool, classifier)
+
+
+def predict_locally(
+    sources: Iterator[Source], classifier: Classifier, settings: Settings
+) -> Generator[Finished | tuple[Row, Prediction]]:
+    """Every row of all sources with what the model makes of it, and how each input ended. Nothing is resumed."""
+    with Readers(sources, lambda name, sha256: 0, classifier.bundle.path, settings.archive, _reader_count()) as readers:
+        for pool in _pools(readers, classifier.batch_tokens):
+            yield from (message for message in pool if isinstance(message, Finished))
+            rows = (row for message in pool if isinstance(message, Chunk) for row in message.rows)
+            yield from zip(rows, predictions(pool, classifier), strict=True)
+
+
+def _reader_count() -> int:
+    return max(1, available_cores() // CORES_A_READER)
 
 
 def _pools(readers: Readers, batch_tokens: int) -> Iterator[list[Message]]:

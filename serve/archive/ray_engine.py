@@ -23,11 +23,12 @@ from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
+from policy_topics.tokeniser import Tokeniser
 from serve.archive.faults import Duplicate
 from serve.archive.inputs import Source
 from serve.archive.ledger import Known
 from serve.archive.output import Output, remaining
-from serve.archive.reading import Admit, Finished, Message, Reader, SourceDone, Tokenise, as_fault, tokeniser
+from serve.archive.reading import Admit, Finished, Message, Reader, SourceDone, Tokenise, as_fault
 from serve.archive.scoring import Result, score
 
 WAVE = 2000
@@ -131,7 +132,7 @@ class _Scorer:
 
 @cache
 def _tokenise(version: str, shipped: Any) -> Tokenise:
-    return tokeniser(load_bundle(_unpacked(version, shipped)))
+    return Tokeniser(load_bundle(_unpacked(version, shipped))).tokenise
 
 
 def _unpacked(version: str, shipped: Any) -> Path:

@@ -1,17 +1,15 @@
 """Reader processes: sources are read beside the model, and a file that crashes or stalls its reader stops nothing.
 
 A process of its own costs the model less than a thread would: Python's lock, held by cleaning, keeps the model's next
-batch waiting. It is started by its module's name and not with `multiprocessing`, so that it imports neither the
-caller's script nor the model's engine, and ends by itself when the run is killed: its connection breaks.
+batch waiting.
 """
 
 from __future__ import annotations
 
 import logging
 import os
+import pickle
 import queue
-import socket
-import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -21,16 +19,16 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from configs.settings import HOME, ArchiveSettings
+from configs.settings import ArchiveSettings
 from policy_topics.bundle import load_bundle
+from policy_topics.tokeniser import Tokeniser
 from serve.archive.faults import Duplicate, Fault
 from serve.archive.inputs import Source
-from serve.archive.reading import Finished, Message, Reader, SourceDone, tokeniser
+from serve.archive.reading import Finished, Message, Reader, SourceDone
+from serve.child import READY, Child, Died, Silent
 
 QUEUED = 96
 """Chunks that wait for the model: a pool and a half of it, as a rule."""
-
-_START_SECONDS = 120
 
 
 @dataclass(frozen=True, slots=True)
@@ -169,36 +167,18 @@ class Readers:
 
 
 class _Process:
-    """A reader process and the connection to it."""
+    """A reader process."""
 
     def __init__(self, bundle: Path, limits: ArchiveSettings) -> None:
-        ours, its = socket.socketpair()
-        with its:
-            command = [sys.executable, "-m", __name__, str(its.fileno()), str(bundle), limits.model_dump_json()]
-            # One thread to tokenise with: the cores belong to the model.
-            environment = {"RAYON_NUM_THREADS": "1", "OMP_NUM_THREADS": "1", **os.environ}
-            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(HOME), os.environ.get("PYTHONPATH"))))
-            # No standard output: what a library prints is not the run's. A session of its own: Ctrl-C is for the run.
-            self._process = subprocess.Popen(
-                command, pass_fds=[its.fileno()], env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                start_new_session=True,
-            )  # fmt: skip
-        self._connection = Connection(ours.detach())
-        if not self._connection.poll(_START_SECONDS) or self._first() != "ready":
-            self.stop()
-            raise RuntimeError(f"the reader process does not start: {' '.join(command)}")
-
-    def _first(self) -> object:
-        try:
-            return self._connection.recv()
-        except (EOFError, OSError):
-            return None
+        self._child = Child(__name__, str(bundle), limits.model_dump_json())
+        self._child.ready()
+        self.stop = self._child.stop
 
     def send(self, message: object) -> None:
         try:
-            self._connection.send(message)
-        except OSError as fault:
-            raise self._died() from fault
+            self._child.send(pickle.dumps(message))
+        except Died as fault:
+            raise _crashed(fault) from fault
 
     def receive(self, seconds: float) -> Message | _Question:
         """The next message.
@@ -207,32 +187,25 @@ class _Process:
             _Ended: there was none for so long, or the process died.
         """
         try:
-            if not self._connection.poll(seconds):
-                reason = f"nothing came of it for {seconds} s (archive.timeout_seconds); split it. 读取超时。"
-                raise _Ended("timed_out", reason)
-            message: Message | _Question = self._connection.recv()
+            message: Message | _Question = pickle.loads(self._child.receive(seconds))
             return message
-        except (EOFError, OSError) as fault:
-            raise self._died() from fault
+        except Silent as fault:
+            reason = f"nothing came of it for {seconds} s (archive.timeout_seconds); split it. 读取超时。"
+            raise _Ended("timed_out", reason) from fault
+        except Died as fault:
+            raise _crashed(fault) from fault
 
-    def stop(self) -> None:
-        self._connection.close()
-        self._process.kill()
-        self._process.wait()
 
-    def _died(self) -> _Ended:
-        code = self._process.wait()
-        return _Ended(
-            "crashed", f"its reader crashed (exit code {code}); save it again in another form. 读取进程崩溃。"
-        )
+def _crashed(fault: Died) -> _Ended:
+    return _Ended("crashed", f"its reader crashed ({fault}); save it again in another form. 读取进程崩溃。")
 
 
 def _main(descriptor: int, bundle: Path, limits: ArchiveSettings) -> None:
     """A reader process: sources come in, messages go out, until the other end is closed."""
     logging.lastResort = None  # what libraries remark on a file goes into the report or nowhere, not into the bar
     connection = Connection(descriptor)
-    tokenise = tokeniser(load_bundle(bundle))
-    connection.send("ready")
+    tokenise = Tokeniser(load_bundle(bundle)).tokenise
+    connection.send_bytes(READY)
 
     def admit(name: str, sha256: str, number: int) -> int | None:
         connection.send(_Question(name, sha256, number))

@@ -13,10 +13,8 @@ from dataclasses import dataclass
 from typing import BinaryIO
 
 from configs.settings import ArchiveSettings
-from policy_topics.bundle import Bundle
-from policy_topics.classifier import Classifier, Tokenised
-from policy_topics.engine import Ids, Logits
 from policy_topics.errors import DocumentError
+from policy_topics.tokeniser import Tokenised
 from serve.archive import packed
 from serve.archive.faults import Duplicate, Fault, NestedArchive, Refused
 from serve.archive.formats import Input, Notes, Row, rows_of
@@ -75,11 +73,6 @@ class SourceDone:
 
 
 Message = Chunk | Finished | SourceDone
-
-
-def tokeniser(bundle: Bundle) -> Tokenise:
-    """The classifier's first step without its engine."""
-    return Classifier(bundle, _NoEngine(), batch_tokens=1).tokenise
 
 
 class Reader:
@@ -179,10 +172,3 @@ def as_fault(fault: BaseException, name: str) -> Fault:
     return Fault(
         "unreadable", f"its reader failed ({fault!r}); save it again in another form. 无法读取，请另存后再试。"
     )
-
-
-class _NoEngine:
-    name = "none"
-
-    def logits(self, ids: Ids, mask: Ids) -> Logits:
-        raise NotImplementedError("readers tokenise; they do not score")

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
-from policy_topics.classifier import Classifier, Tokenised, Window
+from policy_topics.classifier import Classifier, Prediction
 from policy_topics.engine import Logits, padded
+from policy_topics.tokeniser import Tokenised, Window
 from serve.archive.formats import Row
 from serve.archive.reading import Chunk, Finished, SourceDone
 
@@ -45,20 +46,13 @@ Result = Scored | Finished | SourceDone
 
 def score(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classifier) -> list[Result]:
     """Messages in their order, chunks scored. The more chunks at once, the less padding."""
-    tokenised: list[Tokenised] = [text for each in messages if isinstance(each, Chunk) for text in each.tokenised]
-    ends = np.cumsum([len(text.windows) for text in tokenised])
-    logits = _logits([window for text in tokenised for window in text.windows], classifier)
-    predictions = (
-        classifier.decode(own, text.tokens)
-        for own, text in zip(np.split(logits, ends[:-1]) if tokenised else (), tokenised, strict=True)
-    )
     topics = (
         Topics(
             tuple(topic.id for topic in prediction.topics),
             tuple(topic.probability for topic in prediction.topics),
             float(prediction.probabilities.max()),
         )
-        for prediction in predictions
+        for prediction in predictions(messages, classifier)
     )
     return [
         Scored(each.name, each.sha256, each.first, each.rows, tuple(next(topics) for _ in each.rows), each.position)
@@ -66,6 +60,15 @@ def score(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classif
         else each
         for each in messages
     ]
+
+
+def predictions(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classifier) -> Iterator[Prediction]:
+    """What the model makes of the rows of all chunks, in their order."""
+    tokenised: list[Tokenised] = [text for each in messages if isinstance(each, Chunk) for text in each.tokenised]
+    ends = np.cumsum([len(text.windows) for text in tokenised])
+    logits = _logits([window for text in tokenised for window in text.windows], classifier)
+    for own, text in zip(np.split(logits, ends[:-1]) if tokenised else (), tokenised, strict=True):
+        yield classifier.decode(own, text.tokens)
 
 
 def _logits(windows: Sequence[Window], classifier: Classifier) -> Logits:
