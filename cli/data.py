@@ -8,8 +8,10 @@ from typing import Annotated
 
 import typer
 
+from cli.feedback import from_feedback_command
 from cli.findings import console_for_tables, print_report
 from cli.importing import import_command
+from cli.suggest import suggest_command
 from configs.settings import Settings, load_settings, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.durable import write_whole
@@ -18,8 +20,12 @@ from train.check import check
 from train.dataset import LabelledParagraph, read
 from train.split import Split, split
 
-app = typer.Typer(no_args_is_help=True, help="导入、检查与划分标注数据。Import, check and split labelled paragraphs.")
+app = typer.Typer(
+    no_args_is_help=True, help="导入、挑选、检查与划分标注数据。Import, pick, check and split labelled paragraphs."
+)
 app.command("import")(import_command)
+app.command("from-feedback")(from_feedback_command)
+app.command("suggest")(suggest_command)
 
 
 def _distinct(files: list[Path]) -> list[Path]:

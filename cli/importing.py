@@ -15,7 +15,7 @@ from configs.taxonomy import load_taxonomy
 from policy_topics.durable import write_whole
 from policy_topics.errors import DataError
 from train.import_report import ImportReport, Merged, Taken
-from train.importing import COLUMNS, import_files
+from train.importing import COLUMNS, Imported, import_files
 
 _SHOWN = 20
 """Notes that are listed; the rest is counted. What is refused is listed whole."""
@@ -43,8 +43,8 @@ def import_command(
             metavar="FILE",
             exists=True,
             dir_okay=False,
-            help="JSONL、CSV、Parquet、Excel，或 Label Studio、doccano、Argilla 的导出，或反馈记录。"
-            "JSONL, CSV, Parquet, Excel; exports of Label Studio, doccano and Argilla; feedback.",
+            help="JSONL、CSV、Parquet、Excel，或 Label Studio、doccano、Argilla 的导出。"
+            "JSONL, CSV, Parquet, Excel; exports of Label Studio, doccano and Argilla.",
         ),
     ],
     out: Annotated[Path, typer.Option("--out", dir_okay=False, help="写入的 JSONL。JSONL file to write.")],
@@ -73,29 +73,41 @@ def import_command(
     mapping = _columns(columns)
     if out.resolve() in {file.resolve() for file in files}:
         raise typer.BadParameter("不能写回所读的文件。It is one of the files to read.", param_hint="--out")
-    if out.exists() and not force:
-        raise typer.BadParameter(
-            f"{out} 已存在，用 --force 覆盖。 exists; use --force to overwrite.", param_hint="--out"
-        )
+    refuse_existing(out, force, "--out")
     console = Console(highlight=False, markup=False, soft_wrap=True)
     settings = context.obj if isinstance(context.obj, Settings) else load_settings()
     taxonomy = load_taxonomy(resolve(settings.taxonomy))
     with console.status("导入中… Importing…"):
         imported = import_files(files, taxonomy, mapping, separator)
+    finish(console, imported, out, report)
+
+
+def refuse_existing(out: Path, force: bool, name: str) -> None:
+    if out.exists() and not force:
+        raise typer.BadParameter(f"{out} 已存在，用 --force 覆盖。 exists; use --force to overwrite.", param_hint=name)
+
+
+def finish(console: Console, imported: Imported, out: Path, report: Path | None) -> None:
+    """Print the account, write the paragraphs and, on request, the account; exit with 1 where some were refused."""
     _print(console, imported.report)
     if imported.rows:
-        _write(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in imported.rows))
+        write_or_explain(out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in imported.rows))
         console.print(f"\n{out}: {len(imported.rows)} 段 paragraphs")
     else:
         console.print("\n没有可收的记录，未写出任何文件。Nothing could be taken; no file was written.")
     if report:
-        _write(report, json.dumps(imported.report.model_dump(), ensure_ascii=False, indent=1) + "\n")
+        write_or_explain(report, json.dumps(imported.report.model_dump(), ensure_ascii=False, indent=1) + "\n")
         console.print(f"报告 report: {report}")
     if imported.report.refused or not imported.rows:
         raise typer.Exit(1)
 
 
-def _write(file: Path, content: str) -> None:
+def write_or_explain(file: Path, content: str) -> None:
+    """Write a file whole or not at all.
+
+    Raises:
+        DataError: it cannot be written.
+    """
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         write_whole(file, content)

@@ -14,7 +14,7 @@ import typer
 import yaml
 from rich.console import Console
 
-from cli import classify, data, gate, models, score, serve, training
+from cli import classify, data, gate, keys, models, score, serve, training
 from configs.settings import SettingsError, load_settings
 from configs.taxonomy import TaxonomyError
 from configs.tracking import switch_off_tracking
@@ -34,6 +34,7 @@ app.command("evaluate")(training.evaluate)
 app.command("pretrain")(training.pretrain)
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.add_typer(keys.app, name="keys")
 
 
 @app.callback()

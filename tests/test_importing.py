@@ -277,18 +277,6 @@ class TestTools:
         assert result.report.taken[1].notes == ("1 of 2 responses are drafts or discarded",)
         assert reasons(result) == {"ar.json#3": "has only suggestions; confirm them first"}
 
-    def test_feedback_carries_its_note_into_the_report(self, tmp_path: Path) -> None:
-        record = {
-            "text": SCHOOL,
-            "labels": ["education"],
-            "model": "default",
-            "time": "2026-01-02T03:04:05Z",
-            "note": "错了",
-        }
-        result = imported(lines(tmp_path / "feedback.jsonl", record))
-        assert result.rows == ({"text": SCHOOL, "labels": ["education"], "source": "feedback"},)
-        assert result.report.taken[0].notes == ("note of the user: 错了",)
-
 
 class TestRepeats:
     def test_the_same_text_with_the_same_topics_is_merged(self, tmp_path: Path) -> None:

@@ -69,6 +69,7 @@ def finetune(
     soft: Dataset | None = None,
     say: Say = lambda _: None,
     figures: Figures = lambda *_: None,
+    trainer: type[Trainer] = Trainer,
 ) -> list[Finetuned]:
     """Fine-tune one model a seed, the best on dev first. What `out` already holds is not trained again.
 
@@ -79,6 +80,7 @@ def finetune(
         soft: paragraphs whose labels are probabilities. They are read once, spread over all epochs of `train`.
         say: told where the training stands, a line at a time.
         figures: given the loss and the figures on dev, step by step.
+        trainer: what trains: one of another class is how ideas are tried, see `benchmarks.ideas`.
 
     Raises:
         TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data.
@@ -99,7 +101,8 @@ def finetune(
             done = (folder / _DONE).exists()
         if not done:
             with Progress(seed, say, figures) as progress:
-                _finetune_seed(_epochs(train, soft, settings), dev, taxonomy, settings, seed, folder, progress)
+                read = _epochs(train, soft, settings)
+                _finetune_seed(read, dev, taxonomy, settings, seed, folder, progress, trainer)
         result = json.loads((folder / _DONE).read_text("utf-8"))
         models.append(Finetuned(folder / "model", seed, result["macro_f1"]))
     return sorted(models, key=lambda model: -model.macro_f1)
@@ -123,10 +126,11 @@ def _finetune_seed(
     seed: int,
     folder: Path,
     progress: Progress,
+    kind: type[Trainer],
 ) -> None:
     torch.manual_seed(seed)  # of what the head has to begin anew
     tokenizer, model = _backbone(str(settings.backbone), taxonomy, settings.dropout)
-    trainer = Trainer(
+    trainer = kind(
         model=model,
         args=_arguments(settings, seed, folder / "checkpoints", len(train)),
         train_dataset=_tokenise(train, tokenizer, settings.max_tokens),

@@ -18,10 +18,10 @@ class Source(_Frozen):
     columns: dict[str, str]
     """Its column for each field of a paragraph that it has."""
     columns_left_out: tuple[str, ...]
-    records: int
-    taken: int
-    merged: int
-    refused: int
+    records: int = 0
+    taken: int = 0
+    merged: int = 0
+    refused: int = 0
 
 
 class Taken(_Frozen):
@@ -34,7 +34,7 @@ class Taken(_Frozen):
 
 
 class Merged(_Frozen):
-    """A record with the text and the topics of an earlier one."""
+    """A record with the text of another one, which stands for it."""
 
     place: str
     into: str

@@ -8,8 +8,8 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +18,7 @@ from configs.taxonomy import Taxonomy
 from train.dataset import Line, scan_records
 from train.formats import FormatError, Record, Table, Votes, read_tables
 from train.import_report import ImportReport, Merged, Refused, Source, Spelling, Taken
+from train.settling import Candidate, agree_or_refuse
 from train.topic_names import TopicNames, UnknownTopic
 
 COLUMNS = {
@@ -42,19 +43,6 @@ class Imported:
     report: ImportReport
 
 
-@dataclass(slots=True)
-class _Candidate:
-    """A record on its way."""
-
-    place: str
-    table: str
-    row: dict[str, Any] = field(default_factory=dict)
-    clean: str = ""
-    notes: list[str] = field(default_factory=list)
-    faults: list[str] = field(default_factory=list)
-    into: str | None = None
-
-
 def import_files(
     files: Sequence[Path], taxonomy: Taxonomy, mapping: Mapping[str, str] | None = None, separator: str | None = None
 ) -> Imported:
@@ -68,7 +56,7 @@ def import_files(
         separator: what stands between the topics of a cell; None = any of the usual marks.
     """
     names = TopicNames(taxonomy, separator)
-    candidates: list[_Candidate] = []
+    candidates: list[Candidate] = []
     unread: list[Refused] = []
     notes: list[str] = []
     tables: list[tuple[Table, dict[str, str]]] = []
@@ -83,12 +71,42 @@ def import_files(
         candidates += [
             _candidate(record, table, columns, names) for table, columns in found for record in table.records
         ]
+    return settled(
+        candidates,
+        taxonomy,
+        agree_or_refuse,
+        sources=[_source(table, columns) for table, columns in tables],
+        unread=unread,
+        spellings=[
+            Spelling(written=written, topic=topic, times=times)
+            for (written, topic), times in sorted(names.spelt.items())
+        ],
+        notes=notes,
+    )
+
+
+def settled(
+    candidates: Sequence[Candidate],
+    taxonomy: Taxonomy,
+    settle: Callable[[Sequence[Candidate]], None],
+    sources: Sequence[Source],
+    unread: Sequence[Refused] = (),
+    spellings: Sequence[Spelling] = (),
+    notes: Sequence[str] = (),
+) -> Imported:
+    """What becomes of candidates, after training's own checks.
+
+    Args:
+        settle: merges or refuses those of the same text.
+        sources: the tables that they are of, not counted yet.
+        unread, spellings, notes: for the account; see `ImportReport`.
+    """
     _check(candidates, taxonomy)
-    _settle_repeats(candidates)
+    settle(candidates)
     _give_ids(candidates)
     taken = [each for each in candidates if not each.faults and each.into is None]
     report = ImportReport(
-        sources=tuple(_source(table, columns, candidates) for table, columns in tables),
+        sources=tuple(_counted(source, candidates) for source in sources),
         taken=tuple(Taken(place=each.place, line=i, notes=tuple(each.notes)) for i, each in enumerate(taken, start=1)),
         merged=tuple(
             Merged(place=each.place, into=each.into, notes=tuple(each.notes))
@@ -99,10 +117,7 @@ def import_files(
             *unread,
             *(Refused(place=each.place, reasons=tuple(each.faults)) for each in candidates if each.faults),
         ),
-        spellings=tuple(
-            Spelling(written=written, topic=topic, times=times)
-            for (written, topic), times in sorted(names.spelt.items())
-        ),
+        spellings=tuple(spellings),
         notes=tuple(notes),
     )
     rows = ({key: each.row[key] for key in COLUMNS if key in each.row} for each in taken)
@@ -155,9 +170,9 @@ def _columns(table: Table, mapping: Mapping[str, str]) -> dict[str, str]:
     return columns
 
 
-def _candidate(record: Record, table: Table, columns: Mapping[str, str], names: TopicNames) -> _Candidate:
+def _candidate(record: Record, table: Table, columns: Mapping[str, str], names: TopicNames) -> Candidate:
     """The record's row, labels read; or what is wrong with it."""
-    candidate = _Candidate(record.place, table.place, notes=list(record.notes))
+    candidate = Candidate(record.place, table.place, notes=list(record.notes))
     if record.fault is not None:
         candidate.faults.append(record.fault)
         return candidate
@@ -203,7 +218,7 @@ def _written(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-def _check(candidates: Sequence[_Candidate], taxonomy: Taxonomy) -> None:
+def _check(candidates: Sequence[Candidate], taxonomy: Taxonomy) -> None:
     """Let the reader of training data look at what has no fault yet. Ids come later and are not looked at."""
     of_line = {f"{Line(number=i)}": each for i, each in enumerate(candidates) if not each.faults}
     records = [
@@ -220,31 +235,7 @@ def _check(candidates: Sequence[_Candidate], taxonomy: Taxonomy) -> None:
         candidates[row.line.number].clean = row.text
 
 
-def _settle_repeats(candidates: Sequence[_Candidate]) -> None:
-    same: dict[str, list[_Candidate]] = {}
-    for each in candidates:
-        if not each.faults:
-            same.setdefault(each.clean, []).append(each)
-    for first, *others in same.values():
-        if all(set(other.row["labels"]) == set(first.row["labels"]) for other in others):
-            for other in others:
-                other.into = first.place
-                if other.row["labels"] != first.row["labels"]:
-                    other.notes.append(f"names its topics in another order: [{', '.join(other.row['labels'])}]")
-            continue
-        for each in (first, *others):
-            rest = "; ".join(
-                f"[{', '.join(other.row['labels'])}] at {other.place}"
-                for other in (first, *others)
-                if other is not each
-            )
-            own = ", ".join(each.row["labels"])
-            each.faults.append(
-                f"the same text carries other topics elsewhere: [{own}] here, {rest}; keep the right one"
-            )
-
-
-def _give_ids(candidates: Sequence[_Candidate]) -> None:
+def _give_ids(candidates: Sequence[Candidate]) -> None:
     """An id that stands already gets a number behind it: training wants each one once."""
     used: set[str] = set()
     for each in candidates:
@@ -262,20 +253,21 @@ def _give_ids(candidates: Sequence[_Candidate]) -> None:
         each.row["id"] = unique
 
 
-def _source(table: Table, columns: Mapping[str, str], candidates: Sequence[_Candidate]) -> Source:
-    own = [each for each in candidates if each.table == table.place]
-    refused, merged = sum(bool(each.faults) for each in own), sum(each.into is not None for each in own)
+def _source(table: Table, columns: Mapping[str, str]) -> Source:
     return Source(
         place=table.place,
         format=table.format,
         encoding=table.encoding,
         columns=dict(columns),
         columns_left_out=tuple(column for column in table.columns if column not in columns.values()),
-        records=len(own),
-        taken=len(own) - refused - merged,
-        merged=merged,
-        refused=refused,
     )
+
+
+def _counted(source: Source, candidates: Sequence[Candidate]) -> Source:
+    own = [each for each in candidates if each.table == source.place]
+    refused, merged = sum(bool(each.faults) for each in own), sum(each.into is not None for each in own)
+    counts = {"records": len(own), "taken": len(own) - refused - merged, "merged": merged, "refused": refused}
+    return source.model_copy(update=counts)
 
 
 def _plain(column: str) -> str:

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from configs.taxonomy import Taxonomy
 from policy_topics.classifier import Classifier
+from policy_topics.reference import REFERENCE, Given, count_given
 from train.analysis import (
     Confusion,
     Covered,
@@ -79,6 +80,8 @@ class Report(Frozen):
     """Over the most probable topic of each paragraph."""
     risk_coverage: tuple[Covered, ...]
     outcomes: Outcomes
+    reference: Given
+    """What the paragraphs were given: a service that runs the bundle is held against that."""
     confusions: tuple[Confusion, ...]
     slices: dict[str, tuple[Slice, ...]]
     compared: tuple[Compared, ...]
@@ -94,7 +97,7 @@ class Report(Frozen):
 
     def figures(self) -> dict[str, Any]:
         """What a bundle keeps in `metrics.json`: those of `served`, and the rest in short; no text."""
-        kept = {"documents", "cross", "risk_coverage", "outcomes", "slices", "compared", "cost"}
+        kept = {"documents", "cross", "risk_coverage", "outcomes", REFERENCE, "slices", "compared", "cost"}
         return self.served.model_dump() | self.model_dump(include=kept, exclude={"cross": {"topics"}})
 
 
@@ -133,6 +136,7 @@ def make_report(
         reliability_top1=tuple(reliability(judged.probabilities.max(axis=1), best_hits)),
         risk_coverage=tuple(risk_coverage(judged, labels)),
         outcomes=outcomes(judged.given, labels),
+        reference=_given(judged, taxonomy),
         confusions=tuple(confusions(judged.given, labels, taxonomy.ids)),
         slices={kind: tuple(each) for kind, each in slices(rows, judged.given, labels).items()},
         compared=()
@@ -158,6 +162,16 @@ def write_report(report: Report, taxonomy: Taxonomy, folder: Path) -> None:
 
 def _measure(judged: Judgement, labels: Labels, taxonomy: Taxonomy) -> Metrics:
     return measure(judged.probabilities, judged.given, labels, taxonomy.ids)
+
+
+def _given(judged: Judgement, taxonomy: Taxonomy) -> Given:
+    return count_given(
+        taxonomy.ids,
+        [
+            {taxonomy.ids[i]: float(probabilities[i]) for i in np.flatnonzero(given)}
+            for probabilities, given in zip(judged.probabilities, judged.given, strict=True)
+        ],
+    )
 
 
 def _compare(

@@ -1,4 +1,4 @@
-"""What labelling tools make of a paragraph: Label Studio, doccano, Argilla, and this project's feedback.
+"""What labelling tools make of a paragraph: Label Studio, doccano, Argilla.
 
 Forms, as the tools write them: Label Studio's task format (labelstud.io/guide/task_format), doccano's JSONL of a text
 classification project, Argilla's `Record.to_dict` (2.x) and its feedback records (1.x).
@@ -28,8 +28,6 @@ def unpack(place: str, value: Any, stem: str) -> tuple[str, Record]:
         return "Argilla", _argilla(place, value, stem)
     if isinstance(value.get("data"), str) or isinstance(value.get("label"), list) or "Comments" in value:
         return "doccano", _doccano(place, value, stem)
-    if {"text", "labels", "model", "time"} <= value.keys():
-        return "feedback", _feedback(place, value)
     return "", Record(place, value)
 
 
@@ -82,12 +80,6 @@ def _doccano(place: str, record: dict[str, Any], stem: str) -> Record:
     text = record.get("text", record.get("data"))
     notes = () if labels else ("carries no label in doccano, which keeps those too that nobody has looked at",)
     return Record(place, {**rest, **_with_id(record, stem), "text": text, "labels": labels}, notes=notes)
-
-
-def _feedback(place: str, record: dict[str, Any]) -> Record:
-    note = record.get("note")
-    rest = {key: value for key, value in record.items() if key not in {"model", "time", "note"}}
-    return Record(place, {"source": "feedback", **rest}, notes=(f"note of the user: {note}",) if note else ())
 
 
 def _by_question(answers: Sequence[dict[str, list[Any]]]) -> dict[str, Votes]:

@@ -1,0 +1,1 @@
+"""Corrections over HTTP: `/feedback` takes them, `/queue` offers paragraphs that are worth one."""
