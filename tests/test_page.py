@@ -1,0 +1,309 @@
+"""The page in a browser: reading a text, seeing its topics, why, how much of each, and taking them along."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from docx import Document as Docx
+
+from configs.taxonomy import load_taxonomy
+from policy_topics.classifier import Classifier
+from serve.api import create_app
+from serve.keys import add_key
+from tests.browser import (
+    Page,
+    chips,
+    chromium,
+    listening,
+    needs_chromium,
+    opened,
+    page_settings,
+    read,
+    texts,
+    wait_until_read,
+)
+from tests.service import DIGITAL, FARMING, SAFETY
+from tests.test_documents import docx_file
+
+pytestmark = needs_chromium
+
+TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
+TOPICS = load_taxonomy()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    with chromium() as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def url(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    settings = page_settings(tmp_path_factory.mktemp("page"), serve__max_body_bytes=60_000)
+    with listening(create_app(settings, lambda: classifier)) as address:
+        yield address
+
+
+@pytest.fixture
+def page(browser: Any, url: str) -> Iterator[Page]:
+    with opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
+        yield page
+
+
+def answered(page: Page, text: str = TEXT) -> dict[str, Any]:
+    """What the service says of a text."""
+    answer = page.request.post(f"{page.url}classify_document", data={"text": text})
+    body: dict[str, Any] = answer.json()
+    return body
+
+
+class TestReading:
+    def test_a_pasted_text_is_shown_by_paragraph_with_its_topics(self, page: Page) -> None:
+        read(page, TEXT)
+        results = answered(page)["results"]
+        assert texts(page) == [result["text"] for result in results] == [FARMING, DIGITAL, SAFETY]
+        for number, result in enumerate(results, 1):
+            assert chips(page, number) == [topic["id"] for topic in result["topics"]]
+
+    def test_a_chosen_file_is_read_by_the_service(self, page: Page) -> None:
+        def write(document: Any) -> None:
+            for text in (FARMING, SAFETY):
+                document.add_paragraph(text)
+
+        file = {"name": "纪要.docx", "mimeType": "application/octet-stream", "buffer": docx_file(write)}
+        page.set_input_files("#file", file)
+        assert "纪要.docx" in page.inner_text("#chosen")
+        page.click("#send")
+        wait_until_read(page)
+        assert page.inner_text("#document-name") == "纪要.docx"
+        assert texts(page) == [FARMING, SAFETY]
+
+    def test_a_dropped_file_is_taken(self, page: Page) -> None:
+        page.evaluate(
+            """text => {
+              const data = new DataTransfer();
+              data.items.add(new File([text], "dropped.txt"));
+              const drop = new DragEvent("drop", { dataTransfer: data, bubbles: true });
+              document.getElementById("text").dispatchEvent(drop);
+            }""",
+            DIGITAL,
+        )
+        page.click("#send")
+        wait_until_read(page)
+        assert texts(page) == [DIGITAL]
+
+    def test_nothing_to_read_is_said(self, page: Page) -> None:
+        page.click("#send")
+        assert page.inner_text("#status") == "请先粘贴文本或选择文件。"
+
+    def test_a_text_without_words_is_said_to_have_none(self, page: Page) -> None:
+        page.fill("#text", "……")
+        page.click("#send")
+        page.wait_for_selector("text=没有可标注的文字")
+
+    def test_another_text_takes_the_place_of_the_first(self, page: Page) -> None:
+        read(page, FARMING)
+        page.click("#another")
+        read(page, SAFETY)
+        assert texts(page) == [SAFETY]
+
+
+class TestTopics:
+    def test_the_probability_is_shown_on_hover_and_on_focus(self, page: Page) -> None:
+        read(page, TEXT)
+        chip = page.locator(".paragraph .chip").first
+        said = f"概率 {round(answered(page)['results'][0]['topics'][0]['probability'] * 100)} %"
+        chip.hover()
+        assert page.locator("#tip").inner_text() == said
+        page.mouse.move(0, 0)
+        page.wait_for_selector("#tip", state="hidden")
+        chip.focus()
+        assert page.locator("#tip").inner_text() == said
+        page.keyboard.press("Escape")
+        assert page.locator("#tip").is_hidden()
+
+    def test_a_weak_topic_is_marked_by_a_word_and_a_dashed_line(self, page: Page) -> None:
+        read(page, TEXT)
+        for number, result in enumerate(answered(page)["results"], 1):
+            for place, topic in enumerate(result["topics"]):
+                chip = page.locator(f".paragraph:nth-child({number}) .chip").nth(place)
+                weak = topic["probability"] < 0.6
+                assert ("弱" in chip.inner_text()) is weak
+                assert chip.evaluate("chip => getComputedStyle(chip).borderStyle") == ("dashed" if weak else "solid")
+
+    def test_the_words_that_count_are_marked_on_demand(self, page: Page) -> None:
+        read(page, TEXT)
+        chip, note = page.locator(".paragraph .chip").first, page.locator(".paragraph .note").first
+        asked = {"text": FARMING, "topic": chips(page, 1)[0]}
+        spans = page.request.post(f"{page.url}explain", data=asked).json()["spans"]
+        heaviest = max(spans, key=lambda span: float(span["weight"]))
+        chip.click()
+        page.wait_for_selector(".paragraph mark")
+        assert FARMING[heaviest["start"] : heaviest["end"]] in page.locator("mark").all_text_contents()
+        assert "遮挡法（occlusion）" in note.inner_text() and f"{heaviest['weight']:.1f}" in note.inner_text()
+        assert chip.get_attribute("aria-pressed") == "true" and texts(page)[0] == FARMING
+        chip.click()
+        assert page.locator("mark").count() == 0 and note.is_hidden()
+
+    def test_the_mix_is_a_chart_and_a_table_of_the_shares_by_length(self, page: Page) -> None:
+        read(page, TEXT)
+        shares = {topic["name"]: topic["share"] for topic in answered(page)["document_topics"]}
+        rows = page.locator("#mix-table tbody tr").evaluate_all(
+            "rows => rows.map(row => [...row.cells].map(cell => cell.textContent))"
+        )
+        assert [name for name, *_ in rows if name != "无主题"] == list(shares)
+        assert all(
+            abs(float(share.strip("> %")) / 100 - shares[name]) < 0.01 for name, share, _ in rows if name in shares
+        )
+        widths = page.locator("#chart .bar-share").evaluate_all("bars => bars.map(bar => bar.width.baseVal.value)")
+        assert len(widths) == len(rows) and widths == sorted(widths, reverse=True)
+
+    def test_a_topic_of_the_mix_filters_by_click_and_by_keyboard(self, page: Page) -> None:
+        read(page, TEXT)
+        carried = [{topic["id"] for topic in result["topics"]} for result in answered(page)["results"]]
+        some = next(topic for topic in set.union(*carried) if sum(topic in own for own in carried) < len(carried))
+        row, own = page.locator(f'.bar-row[data-topic="{some}"]'), [some in topics for topics in carried]
+        wanted = [text for text, has in zip((FARMING, DIGITAL, SAFETY), own, strict=True) if has]
+        row.click()
+        assert texts(page) == wanted and f"{sum(own)} / 3" in page.inner_text("#filter-text")
+        page.click("#filter-clear")
+        assert len(texts(page)) == 3
+        row.focus()
+        page.keyboard.press("Enter")
+        assert texts(page) == wanted and row.get_attribute("aria-pressed") == "true"
+        page.keyboard.press(" ")
+        assert len(texts(page)) == 3
+
+
+class TestLanguage:
+    def test_the_switch_turns_everything_english_and_is_remembered(self, page: Page) -> None:
+        read(page, TEXT)
+        page.click("#language")
+        for _ in range(2):
+            assert page.get_attribute("html", "lang") == "en" and page.title() == "Policy topics"
+            assert page.locator(".paragraph .chip-name").first.inner_text() == TOPICS[chips(page, 1)[0]].en
+            chinese = page.locator(":not([lang^=zh]):not(script):not(style)").evaluate_all(
+                """elements => elements.flatMap(element => [...element.childNodes]
+                  .filter(node => node.nodeType === Node.TEXT_NODE && /[\\u4e00-\\u9fff]/.test(node.data)
+                    && !element.closest("[lang^=zh], noscript")).map(node => node.data))"""
+            )
+            assert chinese == []
+            page.reload()
+            read(page, TEXT)
+
+
+class TestTakingAlong:
+    def download(self, page: Page, form: str) -> bytes:
+        with page.expect_download() as started:
+            page.click(f"[data-format={form}]")
+        assert started.value.suggested_filename == f"粘贴的文本.{form}"
+        return Path(started.value.path()).read_bytes()
+
+    def test_as_json_it_is_what_the_service_said(self, page: Page) -> None:
+        read(page, TEXT)
+        taken, said = json.loads(self.download(page, "json")), answered(page)
+        assert taken["model"] == said["model"] and taken["document_topics"] == said["document_topics"]
+        for own, other in zip(taken["results"], said["results"], strict=True):
+            assert own.items() <= other.items()
+            assert set(own) == {"index", "start", "end", "text", "topics", "primary"}
+
+    def test_as_csv_it_opens_as_a_sheet_that_runs_no_formula(self, page: Page) -> None:
+        formula = '=HYPERLINK("x","推进高标准农田建设，抓好粮食生产")'
+        read(page, f"{FARMING}\n{formula}\n")
+        data = self.download(page, "csv")
+        assert data.startswith(b"\xef\xbb\xbf")
+        rows = list(csv.DictReader(io.StringIO(data.decode("utf-8-sig"), newline="")))
+        assert rows[0]["text"] == FARMING and rows[1]["text"].startswith("'=HYPERLINK")
+        assert rows[0]["topic_ids"].split("; ") == chips(page, 1)
+
+    def test_as_docx_it_opens_as_a_document(self, page: Page) -> None:
+        read(page, TEXT + "带有 <标记> & \x0b 符号的段落，抓好粮食生产。")
+        document = Docx(io.BytesIO(self.download(page, "docx")))
+        lines = [paragraph.text for paragraph in document.paragraphs]
+        assert lines[0] == "粘贴的文本"
+        for text in texts(page):
+            assert text in lines
+        assert any(line.startswith("【") and TOPICS[chips(page, 1)[0]].zh in line for line in lines)
+        assert [cell.text for cell in document.tables[0].rows[0].cells] == ["主题", "占比", "段数"]
+        assert {paragraph.style.name for paragraph in document.paragraphs if paragraph.style} >= {"Title", "Heading 1"}
+
+    def test_copied_it_is_a_table(self, page: Page) -> None:
+        read(page, TEXT)
+        page.click("#copy")
+        page.wait_for_selector("text=已复制为表格")
+        lines = page.evaluate("navigator.clipboard.readText()").splitlines()
+        assert len(lines) == 4 and lines[1].split("\t")[3] == FARMING
+
+
+class TestFaults:
+    def test_a_file_too_large_is_said_in_the_language_in_use_with_what_to_do(self, page: Page) -> None:
+        page.wait_for_selector("#model:not(:empty)")
+        page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"a" * 70_000})
+        page.click("#send")
+        fault = page.locator("#fault")
+        fault.wait_for(state="visible")
+        assert "请拆分" in fault.inner_text() and "上限为 60 KB" in fault.inner_text()
+        page.click("#language")
+        assert "Split it" in fault.inner_text() and "the limit is 60 KB" in fault.inner_text()
+
+    def test_a_file_that_cannot_be_read_gets_the_services_own_words(self, page: Page) -> None:
+        page.set_input_files("#file", {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04zip"})
+        page.click("#send")
+        page.wait_for_selector("#fault:visible")
+        said = page.request.post(
+            f"{page.url}read_document",
+            multipart={"file": {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04zip"}},
+        ).json()
+        assert said["detail_zh"] in page.inner_text("#fault")
+
+    def test_a_busy_service_is_asked_again_when_it_says_so(self, page: Page) -> None:
+        asked: list[str] = []
+
+        def busy_once(route: Any) -> None:
+            asked.append(route.request.url)
+            if len(asked) > 1:
+                return route.continue_()
+            body = json.dumps({"code": "busy", "detail": "full", "detail_zh": "满"})
+            route.fulfill(status=429, headers={"Retry-After": "1"}, body=body, content_type="application/problem+json")
+
+        page.route("**/classify_document", busy_once)
+        read(page, TEXT)
+        assert len(asked) == 2 and len(texts(page)) == 3
+
+    def test_a_service_that_is_gone_is_said_and_can_be_tried_again(self, page: Page) -> None:
+        page.wait_for_selector("#model:not(:empty)")
+        page.route("**/classify_document", lambda route: route.abort())
+        page.fill("#text", TEXT)
+        page.click("#send")
+        page.wait_for_selector("text=连不上服务")
+        page.unroute("**/classify_document")
+        page.click("#resume")
+        wait_until_read(page)
+        assert len(texts(page)) == 3 and page.locator("#fault").is_hidden()
+
+
+class TestKeys:
+    def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(
+        self, browser: Any, classifier: Classifier, tmp_path: Path
+    ) -> None:
+        _, key = add_key(tmp_path / "keys.json", "analyst")
+        settings = page_settings(tmp_path, serve__keys="required", serve__keys_file=tmp_path / "keys.json")
+        with listening(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
+            page.fill("#key-field", "wrong")
+            page.keyboard.press("Enter")
+            page.wait_for_selector("text=密钥无效")
+            page.fill("#key-field", key)
+            page.keyboard.press("Enter")
+            page.wait_for_selector("#key", state="hidden")
+            read(page, TEXT)
+            assert len(texts(page)) == 3
+            page.reload()
+            page.wait_for_selector("#model:not(:empty)")
+            assert page.locator("#key").is_hidden()
+            assert page.evaluate("Object.values(localStorage).join()").find(key) == -1
