@@ -1,7 +1,10 @@
 # make serve   set up what serving needs (no torch) and run the service on the embedded model
 # make test    set up everything and pass the checks and the tests
 # make lint    ruff and mypy
+# make test-browser  the tests of the page, which `make test` skips where Playwright or Chromium is missing
+# make image   the container's image, policy_topics:latest (needs Docker, Podman or another builder)
 # make bench   the figures that need nothing but this repository
+# make notebooks   run the notebooks and keep their outputs
 #
 # PYTHON and VENV can be set: make test PYTHON=python3.12 VENV=/tmp/venv
 
@@ -18,13 +21,17 @@ TORCH_INDEX ?= https://download.pytorch.org/whl/cpu
 export BENTOML_DO_NOT_TRACK = True
 export HF_HUB_DISABLE_TELEMETRY = 1
 
-.PHONY: serve test lint bench setup-serve setup-train constraints requirements clean
+.PHONY: serve test test-browser lint bench notebooks image setup-serve setup-train constraints requirements clean
 
 serve: setup-serve
 	$(BIN)/policy-topics serve
 
 test: lint
 	$(BIN)/python -m pytest
+
+test-browser: setup-train
+	$(PIP) --editable '.[browser]'
+	$(BIN)/python -m pytest tests/test_page.py tests/test_page_access.py tests/test_page_correcting.py tests/test_page_long.py
 
 lint: setup-train
 	$(BIN)/ruff check .
@@ -33,6 +40,13 @@ lint: setup-train
 
 bench: setup-train
 	$(BIN)/python -m benchmarks.quality --train data/train.jsonl --dev data/test.jsonl
+
+notebooks: setup-train
+	$(BIN)/python -m notebooks.execute
+
+image: setup-serve
+	$(BIN)/bentoml build
+	$(BIN)/bentoml containerize policy_topics:latest --image-tag policy_topics:latest
 
 setup-serve: $(VENV)/.serve
 

@@ -23,7 +23,7 @@ import torch
 import yaml
 from rich.console import Console
 from rich.table import Table
-from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, Trainer
 
 from configs.settings import Settings, load_settings, override, resolve
 from configs.taxonomy import Taxonomy, load_taxonomy
@@ -43,10 +43,7 @@ def main() -> None:
     arguments = _arguments()
     quiet()
     settings, taxonomy = load_settings(arguments.config), load_taxonomy()
-    dev = read(arguments.dev, taxonomy)
-    train, _ = without_leaks(read(arguments.train, taxonomy), dev, settings.data.duplicate_similarity)
-    if arguments.rows:
-        train = random.Random(0).sample(train, arguments.rows)
+    train, dev = read_data(arguments.train, arguments.dev, arguments.rows, settings, taxonomy)
     console = Console(width=120)
     table = Table(title=f"{len(train)} paragraphs, {arguments.seeds} seeds, {len(dev)} dev", title_justify="left")
     for column in ("variant", "micro-F1", "macro-F1", "top-1", "ECE"):
@@ -60,19 +57,31 @@ def main() -> None:
     console.print(table)
 
 
+def read_data(
+    train: Sequence[Path], dev: Sequence[Path], rows: int, settings: Settings, taxonomy: Taxonomy
+) -> tuple[list[LabelledParagraph], list[LabelledParagraph]]:
+    """Paragraphs to train on, so many of them and the same ones every time (0: all), and dev's."""
+    judged = read(dev, taxonomy)
+    learnt, _ = without_leaks(read(train, taxonomy), judged, settings.data.duplicate_similarity)
+    return random.Random(0).sample(learnt, rows) if rows else learnt, judged
+
+
 def run(
     settings: Settings,
     train: Sequence[LabelledParagraph],
     dev: Sequence[LabelledParagraph],
     taxonomy: Taxonomy,
     work: Path,
+    trainer: type[Trainer] = Trainer,
 ) -> list[Metrics]:
     """Fine-tune once a seed and judge dev."""
     soft = soft_paragraphs(train, dev, [], taxonomy, settings, work / "soft")
     own = settings.finetune
     if own.backbone and own.backbone.startswith(_RANDOM):
         own = own.model_copy(update={"backbone": str(_random(own.backbone.removeprefix(_RANDOM), work / "random"))})
-    models = finetune(as_dataset(train, taxonomy), as_dataset(dev, taxonomy), taxonomy, own, work, soft)
+    models = finetune(
+        as_dataset(train, taxonomy), as_dataset(dev, taxonomy), taxonomy, own, work, soft, trainer=trainer
+    )
     labels, half = label_matrix(dev, taxonomy), halves(dev)
     assert half is not None, "dev needs two documents at least"
     figures = []

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 from pydantic_settings import (
     BaseSettings,
     InitSettingsSource,
@@ -22,6 +22,8 @@ from pydantic_settings import (
 
 DEFAULT_FILE = Path(__file__).with_name("default.yaml")
 HOME = DEFAULT_FILE.parent.parent
+EMBEDDED = HOME / "models" / "default"
+"""The model bundle that comes with the code."""
 ENV_PREFIX = "POLICY_TOPICS_"
 ENV_FILE = f"{ENV_PREFIX}CONFIG"
 
@@ -32,6 +34,11 @@ Share = Annotated[float, Field(ge=0, le=1)]
 
 class SettingsError(ValueError):
     """A setting that cannot be used; the message names the key, the fault and where the key came from."""
+
+
+def _unquoted_off(value: object) -> object:
+    """YAML reads a bare `off` as false."""
+    return "off" if value is False else value
 
 
 class _Section(BaseModel):
@@ -54,6 +61,21 @@ class ServeSettings(_Section):
     max_items: Positive
     max_item_characters: Positive
     max_document_characters: Positive
+    keys: Annotated[Literal["auto", "off", "required"], BeforeValidator(_unquoted_off)]
+    keys_file: Path | None
+    requests_per_minute: Annotated[int, Field(ge=0)]
+    cors_origins: tuple[str, ...]
+    upload_memory_bytes: Positive
+    upload_seconds: Positive
+    log: Annotated[Literal["json", "off"], BeforeValidator(_unquoted_off)]
+    trace_endpoint: Annotated[str, Field(pattern=r"^https?://.")] | None
+
+
+class FeedbackSettings(_Section):
+    enabled: bool
+    url: Annotated[str, Field(pattern=r"^(sqlite:///[^:]|postgresql\+psycopg://.)")]
+    queue_items: Positive
+    queue: Path | None
 
 
 class ArchiveSettings(_Section):
@@ -127,12 +149,13 @@ class Settings(BaseSettings):
         env_prefix=ENV_PREFIX, env_nested_delimiter="__", env_parse_none_str="null", extra="forbid", frozen=True
     )
 
-    bundle: Path
+    bundle: Path | None
     registry: Path | None
     taxonomy: Path
     tracking: str | None
     engine: EngineSettings
     serve: ServeSettings
+    feedback: FeedbackSettings
     archive: ArchiveSettings
     data: DataSettings
     pretrain: PretrainSettings
@@ -203,6 +226,12 @@ def _validated(read: Callable[[], Settings]) -> Settings:
 def resolve(path: Path) -> Path:
     """A path of the settings: as it stands from the working directory, else from the folder that holds configs/."""
     return path if path.is_absolute() or path.exists() else HOME / path
+
+
+def resolve_database(url: str) -> str:
+    """A database's URL of the settings, the file of an SQLite one found as `resolve` finds it."""
+    prefix, _, file = url.partition("sqlite:///")
+    return url if prefix or not file else f"sqlite:///{resolve(Path(file)).absolute()}"
 
 
 def _read_yaml(file: Path) -> dict[str, Any]:

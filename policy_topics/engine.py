@@ -24,12 +24,9 @@ if TYPE_CHECKING:
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
 
-_PAD_TO = 8
-"""Lengths are rounded up to a multiple: fewer distinct shapes for an engine to prepare for."""
-
-
-_SHAPES_KEPT = 128
-"""Batch shapes that OpenVINO keeps kernels for. Its own 5,000 let memory grow with every shape that it meets."""
+_KERNELS_KEPT = 4096
+"""What OpenVINO keeps of what it has prepared: some ten kernels a shape of batch. To prepare for a new shape takes
+6 to 10 ms, longer than to run a paragraph; all the shapes that `padded` and `rounded` leave take some 20 MB."""
 
 
 class Engine(Protocol):
@@ -71,17 +68,26 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
     The longest come first, so that memory is at its height at once and not after an hour. An input longer than
     `batch_tokens` makes a batch of its own.
     """
-    batch: list[int] = []
-    width = 0
-    for index in sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True):
-        if batch and (len(batch) + 1) * width > batch_tokens:
-            yield batch
-            batch = []
-        if not batch:
-            width = padded(lengths[index])
-        batch.append(index)
-    if batch:
-        yield batch
+    falling = sorted(range(len(lengths)), key=lengths.__getitem__, reverse=True)
+    while falling:
+        room = most_rows(lengths[falling[0]], batch_tokens)
+        count = rounded(min(room, len(falling)))
+        yield falling[:count]
+        del falling[:count]
+
+
+def most_rows(longest: int, batch_tokens: int) -> int:
+    """How many inputs a batch may have, the longest of which has so many tokens."""
+    return rounded(max(1, batch_tokens // padded(longest)))
+
+
+def rounded(rows: int) -> int:
+    """The next number of rows, down from this one, that a batch may have: 1, 2, 3, 4, 6, 8, 12, 16, 24, 32 …
+
+    With `padded` it keeps the shapes few. Two smaller batches take hardly longer than a larger one.
+    """
+    power = 1 << (rows.bit_length() - 1)
+    return power + power // 2 if rows >= power + power // 2 else power
 
 
 def pad(windows: Sequence[Sequence[int]], pad_id: int) -> tuple[Ids, Ids]:
@@ -96,8 +102,9 @@ def pad(windows: Sequence[Sequence[int]], pad_id: int) -> tuple[Ids, Ids]:
 
 
 def padded(length: int) -> int:
-    """How wide a batch is whose longest window has so many tokens."""
-    return -(-length // _PAD_TO) * _PAD_TO
+    """How wide a batch is whose longest window has so many tokens: a multiple of 8, over 64 of 16, over 128 of 32."""
+    step = 8 if length <= 64 else 16 if length <= 128 else 32
+    return -(-length // step) * step
 
 
 class _OpenVino:
@@ -118,7 +125,7 @@ def _openvino(bundle: Bundle, threads: int) -> Engine:
     options: dict[str, Any] = {
         "PERFORMANCE_HINT": "LATENCY",
         "INFERENCE_NUM_THREADS": threads,
-        "CPU_RUNTIME_CACHE_CAPACITY": _SHAPES_KEPT,
+        "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS_KEPT,
     }
     if "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES") and bundle.manifest.precision != "fp32":
         options["INFERENCE_PRECISION_HINT"] = "bf16"

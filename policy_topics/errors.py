@@ -44,6 +44,12 @@ class RegistryError(PolicyTopicsError):
     code: ClassVar[str] = "registry"
 
 
+class FeedbackError(PolicyTopicsError):
+    """A store of corrections that cannot be reached, read or written."""
+
+    code: ClassVar[str] = "feedback"
+
+
 class EngineError(PolicyTopicsError):
     """No engine can run the bundle on this machine."""
 

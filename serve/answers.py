@@ -7,14 +7,20 @@ from collections.abc import Sequence
 from typing import Literal
 
 from configs.taxonomy import Taxonomy
+from policy_topics.bundle import Bundle
 from policy_topics.classifier import Prediction
 from policy_topics.segment import Paragraph
-from serve.schemas import DocumentTopic, Options, TopicAnswer, Topics
+from serve.schemas import DocumentTopic, ModelName, Options, TopicAnswer, Topics
 
 Language = Literal["zh", "en"]
 
 DIGITS = 4
 """Decimals of probabilities and shares."""
+
+
+def model_name(bundle: Bundle) -> ModelName:
+    """The model that answers."""
+    return ModelName(name=bundle.name, version=bundle.version, taxonomy=bundle.taxonomy.version)
 
 
 def topics_of(prediction: Prediction, taxonomy: Taxonomy, options: Options, language: Language) -> Topics:

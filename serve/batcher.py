@@ -3,11 +3,15 @@
 BentoML has batching of its own (`batchable=True`), and it does not fit here: it counts items and not tokens, so one
 long paragraph pads every short one; one exception fails every request in the batch; and over its latency target it
 sheds load with 503. This one is a queue inside the process, in front of one engine thread (the engine uses all cores).
+
+It never waits for company: while a batch runs, the next one gathers by itself. With 8 clients, a wait of 2 ms before
+each batch made batches of 3.0 texts instead of 2.4 and saved the engine no time (6.3 ms a text instead of 6.4).
 """
 
 from __future__ import annotations
 
 import asyncio
+import time
 from bisect import bisect_right
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -16,14 +20,17 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from policy_topics.classifier import Tokenised, Window
-from policy_topics.engine import Logits, batches
+from policy_topics.engine import Logits, most_rows
+from policy_topics.tokeniser import Tokenised, Window
 
 Run = Callable[[Sequence[Window]], Logits]
 
 SHARE = 8
 """A request fills at most this part of the queue, whatever its size: a long document alone neither is refused nor
 keeps others out."""
+
+RECENT = 0.9
+"""Weight of the batches so far beside the next one in the engine's speed: about the last ten count."""
 
 
 class Busy(Exception):
@@ -35,9 +42,13 @@ class _Request:
     windows: list[Window]
     logits: Logits
     done: asyncio.Future[None]
+    started: Callable[[], object]
+    """Called when the engine is given the first window."""
     waiting: list[tuple[int, int]] = field(init=False)
     """(tokens, index) of the windows not yet given to the engine, shortest first."""
     waiting_tokens: int = field(init=False)
+    counted_tokens: int = 0
+    """Of those, what the batcher has in its sums."""
     unfinished: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -46,10 +57,13 @@ class _Request:
         self.unfinished = len(self.windows)
 
     def take(self, longest: int) -> int | None:
-        """Index of the longest waiting window of at most `longest` tokens, unless that is under half as long."""
+        """Index of the longest waiting window of at most `longest` tokens, unless that is under three quarters
+        as long: padding costs more than a smaller batch."""
         place = bisect_right(self.waiting, (longest, len(self.windows))) - 1
-        if place < 0 or self.waiting[place][0] * 2 < longest:
+        if place < 0 or self.waiting[place][0] * 4 < longest * 3:
             return None
+        if len(self.waiting) == len(self.windows):
+            self.started()
         tokens, index = self.waiting.pop(place)
         self.waiting_tokens -= tokens
         return index
@@ -91,22 +105,35 @@ class Batcher:
         self._queue_tokens = queue_tokens
         self._share = max(1, queue_tokens // SHARE)
         self._turns: deque[_Request] = deque()
+        self._waiting_tokens = 0
+        self._taken_tokens = 0  # of the queue: of those that wait, at most a share of each request
+        self._recent_tokens = 0.0
+        self._recent_seconds = 0.0
         self._worker: asyncio.Task[None] | None = None
         self._thread = ThreadPoolExecutor(max_workers=1, thread_name_prefix="engine")
 
     @property
     def waiting_tokens(self) -> int:
         """Tokens that wait for the engine, padding not included."""
-        return sum(request.waiting_tokens for request in self._turns)
+        return self._waiting_tokens
 
-    def check(self, tokens: int = 1) -> None:
-        """Raise `Busy` if a request of so many tokens would be refused now."""
-        taken = sum(min(request.waiting_tokens, self._share) for request in self._turns)
-        if taken + min(tokens, self._share) > self._queue_tokens:
-            raise Busy
+    @property
+    def waiting_seconds(self) -> float:
+        """What the engine takes for them, as fast as it has been of late; 0 before its first batch."""
+        if not self._recent_tokens:
+            return 0.0
+        return self._waiting_tokens * self._recent_seconds / self._recent_tokens
 
-    async def submit(self, paragraphs: Sequence[Tokenised]) -> list[Logits]:
+    def check(self) -> None:
+        """Raise `Busy` unless there is room for a request of any size: before it is read, for that is work, too."""
+        self._check(self._share)
+
+    async def submit(
+        self, paragraphs: Sequence[Tokenised], started: Callable[[], object] = lambda: None
+    ) -> list[Logits]:
         """Logits (windows, topics) of each paragraph; one without windows gets none. Cancelling drops what waits.
+
+        `started` is called when the wait is over, and the engine is given the first window.
 
         Raises:
             Busy: the queue is full.
@@ -115,7 +142,7 @@ class Batcher:
         windows = [window for paragraph in paragraphs for window in paragraph.windows]
         logits = np.empty((len(windows), self._topics), np.float32)
         if windows:
-            await self._queue(_Request(windows, logits, asyncio.get_running_loop().create_future()))
+            await self._queue(_Request(windows, logits, asyncio.get_running_loop().create_future(), started))
         ends = np.cumsum([len(paragraph.windows) for paragraph in paragraphs])
         return np.split(logits, ends[:-1]) if paragraphs else []
 
@@ -128,14 +155,27 @@ class Batcher:
         self._thread.shutdown(wait=False, cancel_futures=True)
 
     async def _queue(self, request: _Request) -> None:
-        self.check(request.waiting_tokens)
+        self._check(request.waiting_tokens)
         self._turns.append(request)
+        self._count(request)
         if self._worker is None or self._worker.done():
             self._worker = asyncio.create_task(self._work())
         try:
             await request.done
         finally:
             request.drop()
+            self._count(request)
+
+    def _check(self, tokens: int) -> None:
+        if self._taken_tokens + min(tokens, self._share) > self._queue_tokens:
+            raise Busy
+
+    def _count(self, request: _Request) -> None:
+        """Bring the sums up to date with what waits of a request."""
+        before, now = request.counted_tokens, request.waiting_tokens
+        self._waiting_tokens += now - before
+        self._taken_tokens += min(now, self._share) - min(before, self._share)
+        request.counted_tokens = now
 
     async def _work(self) -> None:
         while batch := self._next_batch():
@@ -146,7 +186,7 @@ class Batcher:
         if not self._turns:
             return []
         longest = self._turns[0].waiting[-1][0]
-        room = self._room(longest)
+        room = most_rows(longest, self._batch_tokens)
         batch: list[tuple[_Request, int]] = []
         takers = list(self._turns)
         while takers:
@@ -156,17 +196,15 @@ class Batcher:
                     batch.append((request, index))
                     still.append(request)
             takers = still
+        for request, _ in batch:
+            self._count(request)
         self._turns.rotate(-1)
         return batch
-
-    def _room(self, longest: int) -> int:
-        """How many windows of this length the engine takes for one batch, as it pads them."""
-        fit = max(1, self._batch_tokens // longest)
-        return len(next(batches([longest] * fit, self._batch_tokens)))
 
     async def _run_batch(self, batch: list[tuple[_Request, int]]) -> None:
         loop = asyncio.get_running_loop()
         windows = [request.windows[index] for request, index in batch]
+        start = time.perf_counter()
         try:
             logits = await loop.run_in_executor(self._thread, self._run, windows)
             answers = list(zip(batch, logits, strict=True))
@@ -177,5 +215,7 @@ class Batcher:
                 for piece in batch:
                     await self._run_batch([piece])
             return
+        self._recent_seconds = RECENT * self._recent_seconds + time.perf_counter() - start
+        self._recent_tokens = RECENT * self._recent_tokens + sum(map(len, windows))
         for (request, index), row in answers:
             request.give(index, row)

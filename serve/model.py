@@ -6,14 +6,17 @@ import asyncio
 import contextlib
 import gc
 import logging
+import math
 from collections.abc import AsyncIterator, Callable, Sequence
 
 from configs.settings import Settings
-from policy_topics.classifier import Classifier, Tokenised
+from policy_topics.classifier import Classifier
 from policy_topics.engine import Logits
+from policy_topics.tokeniser import Tokenised
 from serve.batcher import Batcher, Busy
 from serve.metrics import Metrics
 from serve.problems import Problem
+from serve.record import Record
 
 log = logging.getLogger("policy_topics.serve")
 
@@ -58,11 +61,13 @@ class Model:
         self._answering: Answering | None = None
         self.failed = False
         """Whether loading has failed at the start, for good: the process is of no use."""
+        self._ending = False
+        self._requests = 0
 
     @property
     def ready(self) -> bool:
-        """Whether the model has run."""
-        return self._answering is not None
+        """Whether the model has run, and takes requests."""
+        return self._answering is not None and not self._ending
 
     @property
     def classifier(self) -> Classifier:
@@ -71,6 +76,12 @@ class Model:
     def start(self) -> None:
         """Begin to load."""
         self._life = asyncio.create_task(self._live())
+
+    async def drain(self) -> None:
+        """Take no more requests, and come back when those under way have their answers."""
+        self._ending = True
+        while self._requests:
+            await asyncio.sleep(0.02)
 
     async def close(self) -> None:
         if self._life:
@@ -81,7 +92,14 @@ class Model:
             await self._answering.batcher.close()
 
     def check(self) -> None:
-        """Raise the problem that a request would have now whatever is in it: `not_ready` or `busy`."""
+        """Raise the problem that a new request has now whatever is in it: `not_ready` or `busy`."""
+        if self._ending:
+            raise Problem(
+                "not_ready",
+                "The service is ending and takes no more requests; send it again, to another one or a little later.",
+                "服务正在停止，不再接受请求；请稍后重试，或发往其他实例。",
+                headers={**self._retry_after(), "Connection": "close"},
+            )
         try:
             self._of_ready().batcher.check()
         except Busy:
@@ -96,20 +114,23 @@ class Model:
         """
         answering = self._of_ready()
         answering.requests += 1
+        self._requests += 1
         try:
             yield answering
         finally:
+            self._requests -= 1
             answering.requests -= 1
             await self._let_go(answering)
 
-    async def logits(self, answering: Answering, tokenised: Sequence[Tokenised]) -> list[Logits]:
+    async def logits(self, answering: Answering, tokenised: Sequence[Tokenised], record: Record) -> list[Logits]:
         """Logits (windows, topics) of texts that `answering` tokenised, run together with those of other requests.
 
         Raises:
             Problem: `busy`.
         """
+        record.enter("wait")
         try:
-            return await answering.batcher.submit(tokenised)
+            return await answering.batcher.submit(tokenised, lambda: record.enter("run"))
         except Busy:
             raise self._busy() from None
 
@@ -148,7 +169,7 @@ class Model:
         classifier = await asyncio.to_thread(self._load)
         await asyncio.to_thread(classifier.classify, [FIRST_TEXT])
         batcher = Batcher(
-            self._metrics.measured(classifier.run),
+            self._metrics.measured(classifier.run, self._settings.engine.batch_tokens),
             len(classifier.bundle.taxonomy.topics),
             self._settings.engine.batch_tokens,
             self._settings.serve.queue_tokens,
@@ -157,7 +178,7 @@ class Model:
             _calm_garbage_collection()
         bundle = classifier.bundle
         before, self._answering = self._answering, Answering(classifier, batcher)
-        self._metrics.answering(bundle.name, bundle.version, lambda: batcher.waiting_tokens)
+        self._metrics.answering(bundle, lambda: batcher.waiting_tokens)
         log.info("answering: %s %s", bundle.name, bundle.version)
         if before:
             await self._let_go(before)
@@ -190,7 +211,10 @@ class Model:
         )
 
     def _retry_after(self) -> dict[str, str]:
-        return {"Retry-After": str(self._settings.serve.retry_after_seconds)}
+        """How long to wait: until what waits now has run, or been given up."""
+        serve = self._settings.serve
+        waiting = math.ceil(self._answering.batcher.waiting_seconds) if self._answering else 0
+        return {"Retry-After": str(max(serve.retry_after_seconds, min(waiting, serve.timeout_seconds)))}
 
 
 def _calm_garbage_collection() -> None:

@@ -11,7 +11,11 @@ from pydantic_core import ErrorDetails, to_json
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
+
+from serve.headers import add_headers
+from serve.record import record_of
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499
@@ -21,15 +25,21 @@ MOST_ERRORS = 20
 
 CODES = {
     "malformed": (400, "Malformed request"),
+    "unauthorized": (401, "Unauthorized"),
+    "no_consent": (403, "No consent"),
+    "feedback_off": (403, "Feedback is off"),
     "not_found": (404, "No such path"),
     "method_not_allowed": (405, "Method not allowed"),
+    "conflict": (409, "Conflict"),
     "too_large": (413, "Too large"),
     "unsupported_type": (415, "Unsupported media type"),
     "invalid": (422, "Invalid request"),
     "unreadable_document": (422, "Unreadable document"),
     "busy": (429, "Busy"),
+    "rate_limited": (429, "Too many requests"),
     "internal": (500, "Internal error"),
     "not_ready": (503, "Not ready"),
+    "feedback_unavailable": (503, "Feedback unavailable"),
     "timeout": (504, "Out of time"),
 }
 """Every code that a problem can have, its status and title."""
@@ -82,7 +92,20 @@ class Problem(Exception):
 
     def response(self) -> Response:
         """The problem as an answer."""
-        return Response(to_json(self.body), self.status, self.headers, MEDIA_TYPE)
+        return _Answer(self)
+
+
+class _Answer(Response):
+    """A problem on its way out. It notes its code in the request's record, wherever it is answered."""
+
+    def __init__(self, problem: Problem) -> None:
+        super().__init__(to_json(problem.body), problem.status, problem.headers, MEDIA_TYPE)
+        self._code = problem.body["code"]
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if record := record_of(scope):
+            record.code = self._code
+        await super().__call__(scope, receive, send)
 
 
 def invalid(errors: Sequence[FieldError]) -> Problem:
@@ -149,6 +172,15 @@ def out_of_time(seconds: int) -> Problem:
     )
 
 
+def too_long(characters: int, most: int) -> Problem:
+    return Problem(
+        "too_large",
+        f"The document has {characters} characters, more than {most} (serve.max_document_characters); "
+        "send it in parts.",
+        f"文档有 {characters} 个字符，超过上限 {most}（serve.max_document_characters），请拆分后发送。",
+    )
+
+
 async def answer_problem(_: Request, fault: Exception) -> Response:
     assert isinstance(fault, Problem)
     return fault.response()
@@ -166,11 +198,13 @@ async def answer_http_exception(request: Request, fault: Exception) -> Response:
     ).response()
 
 
-async def answer_fault(_: Request, __: Exception) -> Response:
+async def answer_fault(request: Request, _: Exception) -> Response:
     """A fault of ours. The traceback goes to the log, never to the client."""
-    return Problem(
+    response = Problem(
         "internal", "The service failed on this request; its log says why.", "服务处理此请求时出错，原因见服务日志。"
     ).response()
+    add_headers(response.headers, request.url.path)  # Starlette answers this one outside of all middleware
+    return response
 
 
 async def answer_nobody(_: Request, fault: Exception) -> Response:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import TypeVar
 
@@ -11,10 +12,10 @@ from starlette.datastructures import UploadFile
 from starlette.requests import Request
 
 from configs.settings import ServeSettings
-from policy_topics.documents import Document, read_document
-from policy_topics.errors import DocumentError, UnsupportedDocument
-from serve.problems import FieldError, Problem, invalid, unusable
-from serve.schemas import ClassifyRequest, DocumentRequest, Options
+from policy_topics.documents import Document
+from serve.problems import FieldError, Problem, invalid, too_long, unusable
+from serve.schemas import ClassifyRequest, DocumentRequest, ExplainRequest, Options
+from serve.uploads import Uploads
 
 Body = TypeVar("Body", bound=BaseModel)
 
@@ -60,12 +61,23 @@ def read_items(body: bytes, limits: ServeSettings) -> ClassifyRequest:
     return asked
 
 
-async def receive_document(request: Request, limits: ServeSettings) -> Callable[[], tuple[Document, Options]]:
-    """Receive a /classify_document body. What comes back reads the document in it; that takes long, so in a thread."""
+def read_explain(body: bytes, limits: ServeSettings) -> ExplainRequest:
+    """The body of /explain, within its limit."""
+    asked = _parse(ExplainRequest, body)
+    if len(asked.text) > limits.max_item_characters:
+        raise invalid([_fault("text", f"longer than {limits.max_item_characters} characters; send one paragraph")])
+    return asked
+
+
+async def receive_document(
+    request: Request, limits: ServeSettings, uploads: Uploads
+) -> Callable[[], Awaitable[tuple[Document, Options]]]:
+    """Receive a /classify_document body. What comes back reads the document in it; that takes long."""
     if media_type(request) == JSON:
-        return partial(_read_json, await request.body(), limits)
+        return partial(asyncio.to_thread, _read_json, await request.body(), limits)
     if media_type(request) == MULTIPART:
-        return partial(_read_file, *await _receive_file(request), limits)
+        uploads.check()
+        return partial(_read_file, *await _receive_file(request), uploads)
     raise unsupported(request, f"{JSON}, or {MULTIPART} with a field `file`")
 
 
@@ -75,13 +87,8 @@ def _read_json(body: bytes, limits: ServeSettings) -> tuple[Document, Options]:
     return _within(document, limits), asked.options
 
 
-def _read_file(data: bytes, name: str, options: Options, limits: ServeSettings) -> tuple[Document, Options]:
-    try:
-        return _within(read_document(data, name), limits), options
-    except UnsupportedDocument as fault:
-        raise Problem("unsupported_type", str(fault), f"不支持此文件类型：{fault}") from None
-    except DocumentError as fault:
-        raise Problem("unreadable_document", str(fault), f"无法读取此文档：{fault}") from None
+async def _read_file(data: bytes, name: str, options: Options, uploads: Uploads) -> tuple[Document, Options]:
+    return await uploads.read(data, name), options
 
 
 async def _receive_file(request: Request) -> tuple[bytes, str, Options]:
@@ -105,14 +112,8 @@ def _parse(schema: type[Body], body: bytes, under: str = "") -> Body:
 
 
 def _within(document: Document, limits: ServeSettings) -> Document:
-    most = limits.max_document_characters
-    if len(document.text) > most:
-        raise Problem(
-            "too_large",
-            f"The document has {len(document.text)} characters, more than {most} (serve.max_document_characters); "
-            "send it in parts.",
-            f"文档有 {len(document.text)} 个字符，超过上限 {most}（serve.max_document_characters），请拆分后发送。",
-        )
+    if len(document.text) > limits.max_document_characters:
+        raise too_long(len(document.text), limits.max_document_characters)
     return document
 
 

@@ -5,34 +5,38 @@ from __future__ import annotations
 import ipaddress
 import os
 import socket
-import sys
+from pathlib import Path
 from typing import NoReturn
 
-from configs.settings import ENV_FILE, ENV_PREFIX, HOME, Settings, SettingsError, resolve
+from pydantic_core import to_json
+
+from configs.settings import ENV_FILE, ENV_PREFIX, HOME, Settings, SettingsError, resolve, resolve_database
 from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
 from policy_topics.registry import served_bundle
+from serve.keys import check_keys
+from serve.supervisor import supervise
+from serve.traces import check_tracing
 
 
 def run(settings: Settings) -> NoReturn:
-    """Become the BentoML server. Never returns: this process is replaced, so that Ctrl-C and signals reach the server.
+    """Become the BentoML server, in this process: what it has imported is not imported again. Ends it.
 
     Raises:
         BundleError, RegistryError: no bundle can be served; found here and not in the log of a server that never gets
             ready.
-        SettingsError: nobody can listen on `serve.host` and `serve.port`.
+        KeysError: API keys are asked for, and there is none; or the file of them cannot be read.
+        SettingsError: nobody can listen on `serve.host` and `serve.port`, or traces are wanted and cannot be sent.
     """
     load_bundle(served_bundle(settings))
+    check_tracing(settings.serve)
     host, port = _address(settings.serve.host), settings.serve.port
     _check_free(host, port)
-    # fmt: off
-    command = [
-        sys.executable, "-m", "bentoml", "serve", "serve.service:PolicyTopics",
-        "--working-dir", str(HOME), "--host", host, "--port", str(port),
-    ]
-    # fmt: on
-    sys.stdout.flush()
-    os.execve(sys.executable, command, environment(settings))
+    check_keys(settings.serve)
+    variables = environment(settings)
+    os.environ.clear()
+    os.environ.update(variables)
+    supervise(["serve.service:PolicyTopics", "--working-dir", str(HOME), "--host", host, "--port", str(port)])
 
 
 def environment(settings: Settings) -> dict[str, str]:
@@ -41,13 +45,21 @@ def environment(settings: Settings) -> dict[str, str]:
     switch_off_tracking()
     inherited = {name: value for name, value in os.environ.items() if name != ENV_FILE}
     ours = {
-        f"{ENV_PREFIX}BUNDLE": str(resolve(settings.bundle).absolute()),
+        f"{ENV_PREFIX}BUNDLE": str(resolve(settings.bundle).absolute()) if settings.bundle else "null",
         f"{ENV_PREFIX}REGISTRY": str(resolve(settings.registry).absolute()) if settings.registry else "null",
     }
-    for section in ("engine", "serve"):
+    for section in ("engine", "serve", "feedback"):
         for key, value in getattr(settings, section).model_dump().items():
-            ours[f"{ENV_PREFIX}{section}__{key}".upper()] = str(value)
+            ours[f"{ENV_PREFIX}{section}__{key}".upper()] = _text(value)
+    ours[f"{ENV_PREFIX}FEEDBACK__URL"] = resolve_database(settings.feedback.url)
     return {**inherited, **ours}
+
+
+def _text(value: object) -> str:
+    """A setting as a variable of the environment holds it."""
+    if isinstance(value, Path):
+        return str(resolve(value).absolute())
+    return value if isinstance(value, str) else to_json(value).decode()
 
 
 def _address(host: str) -> str:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, NotRequired
+from typing import Annotated, Any, Literal, NotRequired
+from uuid import UUID
 
 from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict
+
+from configs.taxonomy import MOST_TOPICS, TopicId
+
+QUEUE_SHOWN = 20
+"""Paragraphs of the queue in one answer, where the client does not say how many."""
 
 
 class _Body(BaseModel):
@@ -54,6 +60,51 @@ class DocumentRequest(_Body):
     text: str
     name: Annotated[str, Field(max_length=256, description="Comes back in `document`.")] = ""
     options: Options = Options()
+
+
+class GivenTopic(_Body):
+    """A topic that the model gave."""
+
+    id: TopicId
+    probability: Annotated[float, Field(ge=0, le=1)] | None = None
+
+
+class FeedbackItem(_Body):
+    """A correction of one paragraph."""
+
+    id: (
+        Annotated[UUID, Field(description="Make one for each correction: sent again, it is still stored once.")] | None
+    ) = None
+    text: Annotated[str, Field(description="The paragraph.")]
+    old: Annotated[list[GivenTopic], Field(max_length=1000, description="The topics that the model gave.")]
+    new: Annotated[
+        list[TopicId], Field(max_length=MOST_TOPICS, description="The topics that it has, primary first; [] for none.")
+    ]
+    model: (
+        Annotated[str, Field(max_length=64, description="Version of the model that gave `old`; else the present one.")]
+        | None
+    ) = None
+    document: Annotated[str, Field(max_length=256, description="What the paragraph was taken from.")] | None = None
+
+
+class FeedbackRequest(_Body):
+    """Corrections to store."""
+
+    items: Annotated[list[FeedbackItem], Field(min_length=1)]
+    consent: Annotated[
+        bool,
+        Field(
+            description="Whoever corrects agrees that the text, the topics and the name of the API key are kept to "
+            "improve the model. Without it nothing is stored."
+        ),
+    ] = False
+
+
+class ExplainRequest(_Body):
+    """A paragraph, and the topic of which one wants to know why."""
+
+    text: str
+    topic: Annotated[str, Field(max_length=64, description="Id of a topic; the paragraph need not carry it.")]
 
 
 class ModelName(TypedDict):
@@ -137,6 +188,77 @@ class DocumentClassification(TypedDict):
     dropped: Annotated[list[str], Field(description="Boilerplate lines that were left out.")]
 
 
+class FeedbackStored(TypedDict):
+    """Answer of /feedback."""
+
+    ids: Annotated[list[str], Field(description="Of the corrections, in the order sent. They are on the disk.")]
+
+
+class QueueTopic(TypedDict):
+    """A topic that the model gave to a paragraph of the queue."""
+
+    id: str
+    probability: float
+
+
+class QueueItem(TypedDict):
+    """A paragraph that is worth a label."""
+
+    id: str
+    text: str
+    document: str
+    topics: list[QueueTopic]
+    reason: Annotated[str, Field(description="Why it was picked, in Chinese and English.")]
+    model: Annotated[str, Field(description="Version of the model that gave the topics.")]
+
+
+class QueueAnswer(TypedDict):
+    """Answer of /queue."""
+
+    items: Annotated[list[QueueItem], Field(description="Those from `offset` on, the most useful first.")]
+    total: Annotated[int, Field(description="How many there are that nobody has corrected yet.")]
+
+
+class FeedbackAbout(TypedDict):
+    """What the service does with corrections."""
+
+    enabled: Annotated[bool, Field(description="Whether /feedback takes any (feedback.enabled).")]
+    queue: Annotated[bool, Field(description="Whether /queue offers paragraphs to label (feedback.queue).")]
+
+
+class DocumentText(TypedDict):
+    """Answer of /read_document."""
+
+    document: DocumentAbout
+    text: Annotated[str, Field(description="The document as it was decoded; offsets of paragraphs are offsets in it.")]
+
+
+class WordWeight(TypedDict):
+    """What one word does for a topic."""
+
+    start: Annotated[int, Field(description="Offset in the text as it was sent, in code points.")]
+    end: int
+    weight: Annotated[
+        float,
+        Field(
+            description="By how much the log-odds of the topic fall when the word is left out; below 0 if they rise."
+        ),
+    ]
+
+
+class Explanation(TypedDict):
+    """Answer of /explain."""
+
+    model: ModelName
+    method: Annotated[Literal["occlusion"], Field(description="Each word was left out in turn.")]
+    topic: str
+    probability: Annotated[float, Field(description="Of the topic, with every word there.")]
+    spans: Annotated[
+        list[WordWeight],
+        Field(description="Every word in the order of the text; in long texts, runs of neighbouring words."),
+    ]
+
+
 class LimitsAnswer(TypedDict):
     """What one request may hold. Each is a setting `serve.…`."""
 
@@ -154,3 +276,4 @@ class ModelAnswer(ModelName):
     engine: str
     metrics: Annotated[dict[str, Any], Field(description="`metrics.json` of the bundle.")]
     limits: LimitsAnswer
+    feedback: FeedbackAbout

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable, Sequence
 import numpy as np
 import pytest
 
-from policy_topics.classifier import Tokenised, Window
 from policy_topics.engine import Logits
+from policy_topics.tokeniser import Tokenised, Window
 from serve.batcher import Batcher, Busy
 
 TOPICS = 3
@@ -58,6 +58,11 @@ def run(scene: Callable[[Batcher, Engine], Awaitable[None]]) -> Engine:
     return engine
 
 
+def place(engine: Engine, paragraph: Tokenised) -> int:
+    """In which batch the engine was given a paragraph, from 0."""
+    return next(number for number, batch in enumerate(engine.batches) if paragraph.windows[0] in batch)
+
+
 async def until_engine_runs(engine: Engine, batches: int = 1) -> None:
     while len(engine.batches) < batches:
         await asyncio.sleep(0.001)
@@ -96,7 +101,7 @@ def test_a_batch_is_within_its_tokens_and_of_like_length() -> None:
     for batch in engine.batches:
         longest, shortest = max(map(len, batch)), min(map(len, batch))
         assert len(batch) * longest <= BATCH_TOKENS
-        assert shortest * 2 >= longest
+        assert shortest * 4 >= longest * 3
 
 
 def test_a_window_longer_than_a_batch_runs_alone() -> None:
@@ -185,5 +190,59 @@ def test_an_engine_that_answers_too_few_windows_fails_the_request() -> None:
         with pytest.raises(ValueError):
             await short.submit([text(1, 8)])
         await short.close()
+
+    run(scene)
+
+
+def test_a_short_window_among_a_stream_of_long_ones_gets_its_turn() -> None:
+    async def scene(batcher: Batcher, engine: Engine) -> None:
+        async def stream() -> None:
+            while True:
+                await batcher.submit([text(1, 60)])
+
+        streams = [asyncio.create_task(stream()) for _ in range(6)]
+        await until_engine_runs(engine, 3)
+        before = len(engine.batches)
+        await batcher.submit([text(2, 5)])
+        assert place(engine, text(2, 5)) - before <= 1 + len(streams)  # one may be on its way to the engine
+        for each in streams:
+            each.cancel()
+
+    run(scene)
+
+
+def test_each_small_request_beside_a_big_one_waits_for_one_batch_of_it_at_most() -> None:
+    async def scene(batcher: Batcher, engine: Engine) -> None:
+        big = asyncio.create_task(batcher.submit([text(1, 60)] * 100))
+        await until_engine_runs(engine)
+        for number in range(5):
+            before = len(engine.batches)
+            await batcher.submit([text(2, 5 + number)])
+            assert place(engine, text(2, 5 + number)) - before <= 1 + 1  # one may be on its way to the engine
+        assert not big.done()
+        big.cancel()
+
+    run(scene)
+
+
+def test_what_waits_is_told_in_seconds_at_the_engines_speed() -> None:
+    async def scene(batcher: Batcher, engine: Engine) -> None:
+        assert batcher.waiting_seconds == 0
+        engine.open.clear()
+        first = asyncio.create_task(batcher.submit([text(1, 50)]))
+        await until_engine_runs(engine)
+        await asyncio.sleep(0.1)
+        engine.open.set()
+        await first
+        engine.open.clear()
+        running = asyncio.create_task(batcher.submit([text(1, 50)]))
+        await until_engine_runs(engine, 2)
+        waiting = [asyncio.create_task(batcher.submit([text(1, 50)])) for _ in range(4)]
+        while batcher.waiting_tokens < 200:
+            await asyncio.sleep(0.001)
+        assert batcher.waiting_seconds >= 4 * 0.1  # each took as long as the first
+        engine.open.set()
+        await asyncio.gather(running, *waiting)
+        assert (batcher.waiting_tokens, batcher.waiting_seconds) == (0, 0)
 
     run(scene)

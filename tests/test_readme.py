@@ -6,12 +6,17 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
-from configs.settings import HOME
+from configs.settings import EMBEDDED, HOME, load_settings
+from policy_topics.classifier import Classifier
+from serve.api import create_app
+from tests.listening import listening
 
 README = (HOME / "README.md").read_text("utf-8")
+EXAMPLES = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def run(*command: str) -> str:
@@ -21,9 +26,20 @@ def run(*command: str) -> str:
     return done.stdout
 
 
-def test_the_python_example_finds_the_topic() -> None:
-    (example,) = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
+@pytest.fixture
+def service() -> Iterator[str]:
+    settings = load_settings(None, {"bundle": EMBEDDED})
+    with listening(create_app(settings, lambda: Classifier.load(EMBEDDED, settings.engine))) as url:
+        yield url
+
+
+def test_the_example_of_the_client_finds_the_topic(service: str) -> None:
+    example = EXAMPLES[0].replace("http://127.0.0.1:3000", service)
     assert run(sys.executable, "-c", example).startswith("agriculture (")
+
+
+def test_the_example_without_a_service_finds_the_topic() -> None:
+    assert run(sys.executable, "-c", EXAMPLES[1]).startswith("agriculture (")
 
 
 def test_the_command_line_example_reads_the_example_document() -> None:
@@ -31,8 +47,3 @@ def test_the_command_line_example_reads_the_example_document() -> None:
     out = run(sys.executable, "-m", "cli.main", "classify", "examples/meeting.txt")
     assert "防汛" in out
     assert "xué" not in out
-
-
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
-def test_what_the_readme_links_to_is_there(path: str) -> None:
-    assert (HOME / path).exists()

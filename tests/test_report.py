@@ -12,6 +12,7 @@ import pytest
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
 from policy_topics.errors import DataError, TrainingError
+from policy_topics.reference import reference_of
 from train import baselines as simple
 from train.analysis import confidence, confusions, outcomes, risk_coverage, slices, worst_errors
 from train.baselines import Baseline, baselines, fasttext_scores, linear_scores
@@ -199,6 +200,13 @@ def test_what_a_bundle_keeps_quotes_no_paragraph(report: Report, rows: list[Labe
         assert part in card
     assert report.figures()["macro_f1"] == report.served.macro_f1
     assert report.figures()["topics"]["education"]["support"] == 8
+
+
+def test_what_a_bundle_keeps_has_what_a_service_is_held_against(report: Report) -> None:
+    reference = reference_of(json.loads(json.dumps({"dev": report.figures()})))
+    assert reference is not None
+    assert reference.paragraphs == report.served.paragraphs == sum(reference.confidence) + reference.without_topic
+    assert reference.topics == {topic: each.predicted for topic, each in report.served.topics.items()}
 
 
 def test_the_linear_model_scores_topics_that_it_never_saw_alike() -> None:
