@@ -25,7 +25,7 @@ def add(
 
     同名密钥可同时有效：先加新的，再撤销旧的。Several of one name are valid side by side: add the new, revoke the old.
     """
-    from serve.keys import add_key, keys_file
+    from serve.access.keys import add_key, keys_file
 
     key, text = add_key(keys_file(context.obj.serve), name, days)
     until = f"至 until {key.expires:%Y-%m-%d %H:%M} UTC" if key.expires else "直至撤销 until it is revoked"
@@ -36,7 +36,7 @@ def add(
 @app.command("list")
 def list_command(context: typer.Context) -> None:
     """列出密钥。The keys, without what they are."""
-    from serve.keys import keys_file, read_keys
+    from serve.access.keys import keys_file, read_keys
 
     now = datetime.now(UTC)
     table = Table("id", "名称 name", "创建 created", "到期 expires", "有效 valid")
@@ -53,7 +53,7 @@ def revoke(
     which: Annotated[str, typer.Argument(metavar="NAME|ID", help="名称或 id。A name or id, as `keys list` has them.")],
 ) -> None:
     """撤销一个密钥。Take a key out of force."""
-    from serve.keys import keys_file, revoke_key
+    from serve.access.keys import keys_file, revoke_key
 
     key = revoke_key(keys_file(context.obj.serve), which)
     typer.echo(f"已撤销 revoked: {key.name} {key.id}")

@@ -26,9 +26,9 @@ from policy_topics.tokeniser import Tokenised
 from serve.answers import DIGITS, model_name
 from serve.limits import while_connected
 from serve.model import Model
+from serve.observation.record import Record
 from serve.problems import FieldError, invalid
 from serve.reading import JSON, media_type, read_explain, unsupported
-from serve.record import Record
 from serve.schemas import Explanation, WordWeight
 
 MOST_READINGS = 200

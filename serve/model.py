@@ -14,9 +14,9 @@ from policy_topics.classifier import Classifier
 from policy_topics.engine import Logits
 from policy_topics.tokeniser import Tokenised
 from serve.batcher import Batcher, Busy
-from serve.metrics import Metrics
+from serve.observation.metrics import Metrics
+from serve.observation.record import Record
 from serve.problems import Problem
-from serve.record import Record
 
 log = logging.getLogger("policy_topics.serve")
 

@@ -14,8 +14,8 @@ from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
-from serve.headers import add_headers
-from serve.record import record_of
+from serve.access.headers import add_headers
+from serve.observation.record import record_of
 
 MEDIA_TYPE = "application/problem+json"
 CLIENT_GONE = 499

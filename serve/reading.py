@@ -15,7 +15,7 @@ from configs.settings import ServeSettings
 from policy_topics.documents import Document
 from serve.problems import FieldError, Problem, invalid, too_long, unusable
 from serve.schemas import ClassifyRequest, DocumentRequest, ExplainRequest, Options
-from serve.uploads import Uploads
+from serve.uploads.pool import Uploads
 
 Body = TypeVar("Body", bound=BaseModel)
 

@@ -14,9 +14,9 @@ from configs.settings import ENV_FILE, ENV_PREFIX, HOME, Settings, SettingsError
 from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
 from policy_topics.registry import served_bundle
-from serve.keys import check_keys
+from serve.access.keys import check_keys
+from serve.observation.traces import check_tracing
 from serve.supervisor import supervise
-from serve.traces import check_tracing
 
 
 def run(settings: Settings) -> NoReturn:

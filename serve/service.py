@@ -12,7 +12,7 @@ import bentoml
 from configs.settings import load_settings
 from policy_topics.classifier import Classifier
 from policy_topics.registry import promotion_mark, served_bundle
-from serve.api import create_app
+from serve.app import create_app
 
 # BentoML wants the app and its timeout when the class is made, so the settings are read on import; no model is.
 _settings = load_settings()

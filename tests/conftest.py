@@ -8,7 +8,7 @@ from starlette.testclient import TestClient
 
 from configs.settings import load_settings
 from policy_topics.classifier import Classifier
-from serve.api import create_app
+from serve.app import create_app
 from tests import tiny
 from tests.service import serving, settings
 

@@ -14,10 +14,10 @@ from starlette.testclient import TestClient
 
 from configs.settings import ServeSettings
 from policy_topics.classifier import Classifier
-from serve import keys
-from serve.access import Access
-from serve.api import create_app
-from serve.keys import KeyRing, add_key, revoke_key
+from serve.access import keys
+from serve.access.authentication import Access
+from serve.access.keys import KeyRing, add_key, revoke_key
+from serve.app import create_app
 from tests.service import FARMING, problem, serving, settings
 
 ELSEWHERE = ("203.0.113.9", 50000)

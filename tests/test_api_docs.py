@@ -15,8 +15,8 @@ from starlette.testclient import TestClient
 
 from configs.settings import EMBEDDED, HOME, load_settings
 from policy_topics.classifier import Classifier
-from serve.api import create_app
-from serve.openapi import openapi
+from serve.app import create_app
+from serve.openapi.document import openapi
 from serve.problems import CODES
 from tests.listening import listening
 from tests.service import serving

@@ -17,7 +17,7 @@ from starlette.testclient import TestClient
 
 from policy_topics.classifier import Classifier, Window
 from policy_topics.engine import Logits
-from serve.api import create_app
+from serve.app import create_app
 from tests.service import DIGITAL, FARMING, SAFETY, problem, settings
 
 

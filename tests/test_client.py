@@ -12,8 +12,8 @@ import pytest
 from configs.settings import Settings, override
 from policy_topics.classifier import Classifier
 from policy_topics.client import AsyncClient, Classified, Client, Corrected, Incomplete, ServiceError, UnusableTexts
-from serve.api import create_app
-from serve.keys import add_key
+from serve.access.keys import add_key
+from serve.app import create_app
 from tests.listening import listening
 from tests.service import DIGITAL, FARMING, SAFETY, settings
 

@@ -14,7 +14,7 @@ from starlette.testclient import TestClient
 from configs.settings import EMBEDDED
 from policy_topics.classifier import Classifier
 from serve import explain
-from serve.api import create_app
+from serve.app import create_app
 from tests.service import FARMING, problem, serving, settings
 
 PARAGRAPHS = [

@@ -16,8 +16,8 @@ from starlette.testclient import TestClient
 from configs.settings import load_settings
 from policy_topics.classifier import Classifier
 from policy_topics.feedback.store import Store
-from serve.api import create_app
-from serve.keys import add_key
+from serve.access.keys import add_key
+from serve.app import create_app
 from serve.run import environment
 from tests.service import DIGITAL, FARMING, classify, problem, serving
 

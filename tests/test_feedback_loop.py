@@ -17,7 +17,7 @@ from configs.settings import Settings, load_settings
 from policy_topics.bundle import Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
 from policy_topics.registry import promotion_mark, served_bundle
-from serve.api import create_app
+from serve.app import create_app
 from tests import tiny
 from tests.service import classify, serving
 from tests.test_takeover import until

@@ -12,8 +12,8 @@ import pytest
 
 from cli.main import main
 from configs.settings import load_settings
-from serve import keys
-from serve.keys import KeyRing, KeysError, add_key, check_keys, read_keys, revoke_key
+from serve.access import keys
+from serve.access.keys import KeyRing, KeysError, add_key, check_keys, read_keys, revoke_key
 from serve.run import environment, run
 from tests.service import settings
 

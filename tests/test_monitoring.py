@@ -16,9 +16,9 @@ from configs.settings import load_settings
 from policy_topics.bundle import Provenance, write_manifest
 from policy_topics.classifier import Classifier, Prediction, TopicProbability
 from policy_topics.reference import Given, count_given, reference_of
-from serve.api import create_app
-from serve.drift import WINDOW, Drift, stability_index
-from serve.keys import add_key
+from serve.access.keys import add_key
+from serve.app import create_app
+from serve.observation.drift import WINDOW, Drift, stability_index
 from tests.service import DIGITAL, FARMING, classify, serving, settings
 from tests.tiny import MAX_TOKENS, tiny_bundle
 
@@ -147,7 +147,7 @@ class TestDrift:
         assert value(fresh, "drift", measure="label_mix") is None
 
     def test_a_bundle_with_one_shows_the_figures(self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("serve.drift.WINDOW", 4)
+        monkeypatch.setattr("serve.observation.drift.WINDOW", 4)
         folder = tiny_bundle(tmp_path / "tiny")
         classifier = Classifier.load(folder, load_settings().engine)
         said = classifier.classify([FARMING, DIGITAL])

@@ -14,8 +14,8 @@ from docx import Document as Docx
 
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
-from serve.api import create_app
-from serve.keys import add_key
+from serve.access.keys import add_key
+from serve.app import create_app
 from tests.browser import (
     Page,
     chips,

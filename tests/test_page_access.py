@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from policy_topics.classifier import Classifier
-from serve.api import create_app
+from serve.app import create_app
 from serve.page_files import FOLDER
 from tests.browser import Page, chips, chromium, listening, needs_chromium, opened, page_settings, read
 from tests.service import DIGITAL, FARMING, SAFETY

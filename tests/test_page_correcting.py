@@ -13,7 +13,7 @@ from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
 from policy_topics.feedback.corrections import Correction
 from policy_topics.feedback.store import Store
-from serve.api import create_app
+from serve.app import create_app
 from tests.browser import Page, chips, chromium, listening, needs_chromium, opened, page_settings, read, texts
 from tests.service import DIGITAL, FARMING, SAFETY
 

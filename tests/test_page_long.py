@@ -11,7 +11,7 @@ import pytest
 
 from policy_topics.classifier import Classifier
 from policy_topics.segment import paragraphs
-from serve.api import create_app
+from serve.app import create_app
 from tests.browser import Page, chromium, listening, needs_chromium, opened, page_settings, put, read, texts
 
 pytestmark = needs_chromium

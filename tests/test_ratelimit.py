@@ -9,10 +9,10 @@ import pytest
 from starlette.testclient import TestClient
 
 from policy_topics.classifier import Classifier
-from serve import ratelimit
-from serve.api import create_app
-from serve.keys import add_key
-from serve.ratelimit import Buckets
+from serve.access import ratelimit
+from serve.access.keys import add_key
+from serve.access.ratelimit import Buckets
+from serve.app import create_app
 from tests.service import problem, serving, settings
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from configs.settings import EMBEDDED, HOME, load_settings
 from policy_topics.classifier import Classifier
-from serve.api import create_app
+from serve.app import create_app
 from tests.listening import listening
 
 README = (HOME / "README.md").read_text("utf-8")

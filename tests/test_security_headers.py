@@ -9,7 +9,7 @@ import pytest
 from starlette.testclient import TestClient
 
 from policy_topics.classifier import Classifier
-from serve.api import create_app
+from serve.app import create_app
 from tests.service import FARMING, problem, serving, settings
 
 PORTAL = "https://portal.example"

@@ -27,7 +27,7 @@ from policy_topics.classifier import Classifier
 from policy_topics.engine import Logits
 from policy_topics.registry import Registry
 from policy_topics.tokeniser import Tokenised, Window
-from serve.api import create_app
+from serve.app import create_app
 from tests import tiny
 from tests.service import EVERY_TOPIC, FARMING, Answer, serving, settings
 from tests.test_registry import with_another_topic

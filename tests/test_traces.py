@@ -20,8 +20,8 @@ from starlette.testclient import TestClient
 
 from configs.settings import SettingsError, load_settings
 from policy_topics.classifier import Classifier
-from serve.api import create_app
-from serve.traces import check_tracing
+from serve.app import create_app
+from serve.observation.traces import check_tracing
 from tests.listening import listening
 from tests.service import DIGITAL, FARMING, classify, serving, settings
 
@@ -104,7 +104,7 @@ def test_without_tracing_the_log_has_the_trace_of_the_client(
 
 
 def test_without_tracing_nothing_of_it_is_even_imported() -> None:
-    code = "import sys, serve.api; print([name for name in sys.modules if name.startswith('opentelemetry')])"
+    code = "import sys, serve.app; print([name for name in sys.modules if name.startswith('opentelemetry')])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120)
     assert done.stdout.strip() == "[]"
 
@@ -112,7 +112,7 @@ def test_without_tracing_nothing_of_it_is_even_imported() -> None:
 def test_a_missing_package_is_named_before_anything_is_served(monkeypatch: pytest.MonkeyPatch) -> None:
     check_tracing(settings().serve)
     check_tracing(settings(trace_endpoint="http://127.0.0.1:4318/v1/traces").serve)
-    monkeypatch.setattr("serve.traces.find_spec", lambda _: None)
+    monkeypatch.setattr("serve.observation.traces.find_spec", lambda _: None)
     with pytest.raises(SettingsError, match=r"policy-topics\[tracing\]"):
         check_tracing(settings(trace_endpoint="http://127.0.0.1:4318/v1/traces").serve)
 

@@ -20,11 +20,11 @@ from starlette.testclient import TestClient
 
 from policy_topics.classifier import Classifier
 from policy_topics.documents import read_document
-from serve import uploads
-from serve.api import create_app
+from serve.app import create_app
 from serve.child import Child
 from serve.problems import Problem
-from serve.uploads import Uploads
+from serve.uploads import pool as uploads
+from serve.uploads.pool import Uploads
 from tests.service import FARMING, problem, settings
 from tests.test_api_faults import asking, until
 
@@ -240,7 +240,7 @@ class TestHostileFiles:
 
 class TestProcess:
     def test_it_ends_with_the_server(self) -> None:
-        child = Child("serve.upload_child", "100", str(MEGABYTE), "10")
+        child = Child("serve.uploads.reader", "100", str(MEGABYTE), "10")
         child.ready()
         child._connection.close()
         assert child._process.wait(60) == 0
@@ -253,7 +253,7 @@ class TestProcess:
     @pytest.mark.skipif(sys.platform != "linux", reason="/proc")
     def test_it_does_not_have_the_settings_which_may_hold_passwords(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("POLICY_TOPICS_SECRET", "geheim")
-        child = Child("serve.upload_child", "100", str(MEGABYTE), "10")
+        child = Child("serve.uploads.reader", "100", str(MEGABYTE), "10")
         child.ready()
         assert b"geheim" not in Path(f"/proc/{child.pid}/environ").read_bytes()
         child.stop()

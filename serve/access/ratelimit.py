@@ -15,7 +15,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
-from serve.access import is_open
+from serve.access.authentication import is_open
 from serve.problems import Problem
 
 MOST_CLIENTS = 100_000

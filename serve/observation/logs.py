@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from pydantic_core import to_json
 
-from serve.record import Record
+from serve.observation.record import Record
 
 
 def log_request(record: Record) -> None:

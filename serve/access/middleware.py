@@ -6,13 +6,13 @@ from starlette.middleware import Middleware
 from starlette.middleware.cors import CORSMiddleware
 
 from configs.settings import ServeSettings, resolve
-from serve.access import Access
-from serve.headers import SecurityHeaders
-from serve.keys import KeyRing
-from serve.ratelimit import RateLimit
+from serve.access.authentication import Access
+from serve.access.headers import SecurityHeaders
+from serve.access.keys import KeyRing
+from serve.access.ratelimit import RateLimit
 
 
-def gate(serve: ServeSettings) -> list[Middleware]:
+def access(serve: ServeSettings) -> list[Middleware]:
     """The middleware, the outermost first. It reads nothing of a body."""
     keys = KeyRing(resolve(serve.keys_file) if serve.keys_file else None)
     cors = Middleware(

@@ -9,9 +9,20 @@ from pydantic.json_schema import JsonSchemaMode
 
 from configs.settings import ServeSettings
 from configs.taxonomy import Taxonomy
-from serve import problems
-from serve.access import is_open
-from serve.keys import asks_everyone
+from serve.access.authentication import is_open
+from serve.access.keys import asks_everyone
+from serve.openapi.examples import (
+    CLASSIFIED,
+    CLASSIFY,
+    DOCUMENT,
+    DOCUMENT_CLASSIFIED,
+    DOCUMENT_READ,
+    EXPLAIN,
+    EXPLAINED,
+    FEEDBACK,
+    FEEDBACK_STORED,
+)
+from serve.openapi.parts import REF, accept_language, faults, getter, json_body, plain, probe
 from serve.problems import CODES, ProblemDetails
 from serve.schemas import (
     QUEUE_SHOWN,
@@ -28,8 +39,6 @@ from serve.schemas import (
     Options,
     QueueAnswer,
 )
-
-REF = "#/components/schemas/{model}"
 
 ABOUT = """\
 Which policy topics a Chinese policy text is about, paragraph by paragraph, with calibrated probabilities.
@@ -59,41 +68,6 @@ SECURITY_SCHEMES = {
     "header": {"type": "apiKey", "in": "header", "name": "X-API-Key"},
 }
 
-OPTIONS = {"top_k": 3, "threshold": 0.3, "crosswalk": True}
-MODEL = {"name": "default", "version": "1", "taxonomy": 1}
-TOPIC = {
-    "id": "employment",
-    "name": "就业与社会保障",
-    "probability": 0.9549,
-    "cap": [5, 13],
-    "gov": "劳动、人事、监察",
-}
-TEXT = "要把稳就业摆在突出位置，支持高校毕业生到基层就业。"
-CLASSIFY = {"items": [{"id": "2024-17", "text": TEXT}], "options": OPTIONS}
-CLASSIFIED = {
-    "model": MODEL,
-    "results": [{"id": "2024-17", "topics": [TOPIC], "primary": TOPIC["id"], "tokens": 14, "windows": 1}],
-}
-DOCUMENT = {"name": "会议纪要", "text": f"{TEXT}\n打印本页", "options": {"crosswalk": True}}
-DOCUMENT_CLASSIFIED = {
-    "model": MODEL,
-    "document": {"name": "会议纪要", "media_type": "text/plain", "encoding": None},
-    "results": [
-        {
-            "index": 0,
-            "start": 0,
-            "end": len(TEXT),
-            "text": TEXT,
-            "topics": [TOPIC],
-            "primary": TOPIC["id"],
-            "tokens": 14,
-            "windows": 1,
-        }
-    ],
-    "document_topics": [{"id": TOPIC["id"], "name": TOPIC["name"], "share": 1.0}],
-    "dropped": ["打印本页"],
-}
-DOCUMENT_READ = {"document": DOCUMENT_CLASSIFIED["document"], "text": DOCUMENT["text"]}
 DOCUMENT_FAULTS = (
     "malformed",
     "too_large",
@@ -105,29 +79,6 @@ DOCUMENT_FAULTS = (
     "not_ready",
     "timeout",
 )
-EXPLAIN = {"text": "稳就业。", "topic": TOPIC["id"]}
-EXPLAINED = {
-    "model": MODEL,
-    "method": "occlusion",
-    "topic": TOPIC["id"],
-    "probability": 0.9549,
-    "spans": [{"start": 0, "end": 1, "weight": 0.4021}, {"start": 1, "end": 3, "weight": 3.1174}],
-}
-FEEDBACK_ID = "5f0f2a6e-6a0b-4c1e-9d5e-0c3f5b1f7a11"
-FEEDBACK = {
-    "items": [
-        {
-            "id": FEEDBACK_ID,
-            "text": TEXT,
-            "old": [{"id": TOPIC["id"], "probability": TOPIC["probability"]}],
-            "new": [TOPIC["id"], "education"],
-            "model": MODEL["version"],
-            "document": "会议纪要",
-        }
-    ],
-    "consent": True,
-}
-FEEDBACK_STORED = {"ids": [FEEDBACK_ID]}
 
 
 def openapi(limits: ServeSettings) -> dict[str, Any]:
@@ -149,13 +100,15 @@ def openapi(limits: ServeSettings) -> dict[str, Any]:
             "/explain": {"post": _explain()},
             "/feedback": {"post": _feedback()},
             "/queue": {"get": _queue()},
-            "/topics": {"get": _get("The taxonomy: topics, definitions, crosswalks", "Taxonomy", ["not_ready"])},
-            "/model": {"get": _get("The model that answers, its metrics and the limits", "ModelAnswer", ["not_ready"])},
-            "/livez": {"get": _probe("Whether the process lives")},
-            "/readyz": {"get": _probe("Whether the model is loaded and has run")},
-            "/metrics": {"get": _plain("Metrics for Prometheus", "text/plain")},
-            "/docs.json": {"get": _plain("This document", "application/json")},
-            "/": {"get": _plain("A page to paste text into", "text/html")},
+            "/topics": {"get": getter("The taxonomy: topics, definitions, crosswalks", "Taxonomy", ["not_ready"])},
+            "/model": {
+                "get": getter("The model that answers, its metrics and the limits", "ModelAnswer", ["not_ready"])
+            },
+            "/livez": {"get": probe("Whether the process lives")},
+            "/readyz": {"get": probe("Whether the model is loaded and has run")},
+            "/metrics": {"get": plain("Metrics for Prometheus", "text/plain")},
+            "/docs.json": {"get": plain("This document", "application/json")},
+            "/": {"get": plain("A page to paste text into", "text/html")},
             "/page/{file}": {"get": _page_file()},
         },
         "components": {"schemas": _schemas(), "securitySchemes": SECURITY_SCHEMES},
@@ -173,7 +126,7 @@ def _gate(path: str, operation: dict[str, Any]) -> None:
         operation["security"] = []
         return
     answers: dict[str, Any] = operation["responses"]
-    for status, met in _problems("unauthorized", "rate_limited").items():
+    for status, met in faults("unauthorized", "rate_limited").items():
         own = answers.setdefault(status, met)
         if own is not met:
             own["description"] += f"; {met['description']}"
@@ -185,11 +138,11 @@ def _classify() -> dict[str, Any]:
         "operationId": "classify",
         "summary": "Classify paragraphs",
         "description": "The results are in the order of the items.",
-        "parameters": [_accept_language()],
-        "requestBody": {"required": True, "content": _json("ClassifyRequest", CLASSIFY)},
+        "parameters": [accept_language()],
+        "requestBody": {"required": True, "content": json_body("ClassifyRequest", CLASSIFY)},
         "responses": {
-            "200": {"description": "Topics of each item", "content": _json("Classification", CLASSIFIED)},
-            **_problems(
+            "200": {"description": "Topics of each item", "content": json_body("Classification", CLASSIFIED)},
+            **faults(
                 "malformed", "too_large", "unsupported_type", "invalid", "busy", "internal", "not_ready", "timeout"
             ),
         },
@@ -201,14 +154,14 @@ def _classify_document() -> dict[str, Any]:
         "operationId": "classify_document",
         "summary": "Cut a document into paragraphs and classify each",
         "description": "The document is JSON text or an uploaded file.",
-        "parameters": [_accept_language()],
+        "parameters": [accept_language()],
         "requestBody": _document(),
         "responses": {
             "200": {
                 "description": "Topics of each paragraph and of the document",
-                "content": _json("DocumentClassification", DOCUMENT_CLASSIFIED),
+                "content": json_body("DocumentClassification", DOCUMENT_CLASSIFIED),
             },
-            **_problems(*DOCUMENT_FAULTS),
+            **faults(*DOCUMENT_FAULTS),
         },
     }
 
@@ -220,8 +173,8 @@ def _read_document() -> dict[str, Any]:
         "description": "For those who send a long one to /classify_document part by part, cut at line breaks.",
         "requestBody": _document(),
         "responses": {
-            "200": {"description": "The text", "content": _json("DocumentText", DOCUMENT_READ)},
-            **_problems(*DOCUMENT_FAULTS),
+            "200": {"description": "The text", "content": json_body("DocumentText", DOCUMENT_READ)},
+            **faults(*DOCUMENT_FAULTS),
         },
     }
 
@@ -232,10 +185,10 @@ def _explain() -> dict[str, Any]:
         "summary": "The words of a paragraph that a topic rests on",
         "description": "Each word is left out in turn and the rest is classified (occlusion): a request costs as much "
         "as classifying the paragraph once for each of its words.",
-        "requestBody": {"required": True, "content": _json("ExplainRequest", EXPLAIN)},
+        "requestBody": {"required": True, "content": json_body("ExplainRequest", EXPLAIN)},
         "responses": {
-            "200": {"description": "What each word weighs", "content": _json("Explanation", EXPLAINED)},
-            **_problems(
+            "200": {"description": "What each word weighs", "content": json_body("Explanation", EXPLAINED)},
+            **faults(
                 "malformed", "too_large", "unsupported_type", "invalid", "busy", "internal", "not_ready", "timeout"
             ),
         },
@@ -248,7 +201,7 @@ def _page_file() -> dict[str, Any]:
     return {
         "summary": "A file of the page",
         "parameters": [name],
-        "responses": {"200": files, **_problems("not_found")},
+        "responses": {"200": files, **faults("not_found")},
     }
 
 
@@ -268,23 +221,23 @@ def _document() -> dict[str, Any]:
     return {
         "required": True,
         "content": {
-            **_json("DocumentRequest", DOCUMENT),
+            **json_body("DocumentRequest", DOCUMENT),
             "multipart/form-data": {"schema": multipart, "encoding": {"options": {"contentType": "application/json"}}},
         },
     }
 
 
 def _feedback() -> dict[str, Any]:
-    stored = _json("FeedbackStored", FEEDBACK_STORED)
+    stored = json_body("FeedbackStored", FEEDBACK_STORED)
     return {
         "operationId": "feedback",
         "summary": "Correct the topics of paragraphs",
         "description": "Answered when the corrections are on the disk; all of a request are stored, or none.",
-        "requestBody": {"required": True, "content": _json("FeedbackRequest", FEEDBACK)},
+        "requestBody": {"required": True, "content": json_body("FeedbackRequest", FEEDBACK)},
         "responses": {
             "200": {"description": "All of them had been stored before", "content": stored},
             "201": {"description": "Stored", "content": stored},
-            **_problems(
+            **faults(
                 "malformed",
                 "no_consent",
                 "feedback_off",
@@ -312,56 +265,9 @@ def _queue() -> dict[str, Any]:
             {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": QUEUE_SHOWN}},
         ],
         "responses": {
-            "200": {"description": "Paragraphs", "content": _json("QueueAnswer")},
-            **_problems("feedback_off", "invalid", "internal", "feedback_unavailable", "timeout"),
+            "200": {"description": "Paragraphs", "content": json_body("QueueAnswer")},
+            **faults("feedback_off", "invalid", "internal", "feedback_unavailable", "timeout"),
         },
-    }
-
-
-def _get(summary: str, schema: str, faults: list[str]) -> dict[str, Any]:
-    return {
-        "summary": summary,
-        "responses": {"200": {"description": summary, "content": _json(schema)}, **_problems(*faults)},
-    }
-
-
-def _probe(summary: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": {"description": "Yes"}, **_problems("not_ready")}}
-
-
-def _plain(summary: str, media_type: str) -> dict[str, Any]:
-    return {"summary": summary, "responses": {"200": {"description": summary, "content": {media_type: {}}}}}
-
-
-def _json(schema: str, example: object = None) -> dict[str, Any]:
-    media: dict[str, Any] = {"schema": {"$ref": REF.format(model=schema)}}
-    if example is not None:
-        media["example"] = example
-    return {"application/json": media}
-
-
-def _problems(*codes: str) -> dict[str, Any]:
-    by_status: dict[int, list[str]] = {}
-    for code in codes:
-        by_status.setdefault(CODES[code][0], []).append(code)
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": REF.format(model="ProblemDetails")}}}
-    answers: dict[str, Any] = {}
-    for status, named in sorted(by_status.items()):
-        titles = "; ".join(f"{CODES[code][1]} (`{code}`)" for code in named)
-        answers[str(status)] = {"description": titles, "content": content}
-        if status in (429, 503):
-            answers[str(status)]["headers"] = {
-                "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
-            }
-    return answers
-
-
-def _accept_language() -> dict[str, Any]:
-    return {
-        "name": "Accept-Language",
-        "in": "header",
-        "description": "Topic names are English if it begins with `en`, else Chinese; /topics has both.",
-        "schema": {"type": "string"},
     }
 
 

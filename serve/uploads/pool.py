@@ -18,7 +18,7 @@ from policy_topics.documents import Document
 from policy_topics.errors import DocumentError, UnsupportedDocument
 from serve.child import Child, Died, Silent
 from serve.problems import Problem, too_long
-from serve.upload_child import OUT_OF_MEMORY
+from serve.uploads.reader import OUT_OF_MEMORY
 
 READERS = 2
 """Files that are read at once: reading is a small part of the work, and the cores belong to the model."""
@@ -41,7 +41,7 @@ class _Reader:
     def __init__(self, limits: ServeSettings) -> None:
         self._limits = limits
         bounds = limits.max_document_characters, limits.upload_memory_bytes, limits.upload_seconds
-        self.child = Child("serve.upload_child", *map(str, bounds))
+        self.child = Child("serve.uploads.reader", *map(str, bounds))
         self._files = 0
         self.spent = False
         """Whether it reads no more files, and has ended."""

@@ -9,8 +9,8 @@ from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.settings import ServeSettings
-from serve.headers import is_page
-from serve.keys import KeyRing, asks_everyone
+from serve.access.headers import is_page
+from serve.access.keys import KeyRing, asks_everyone
 from serve.problems import Problem
 
 OPEN = frozenset({"/docs.json", "/livez", "/readyz", "/metrics"})

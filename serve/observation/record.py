@@ -13,7 +13,7 @@ from typing import Literal
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from serve.headers import PAGE_FILES
+from serve.access.headers import PAGE_FILES
 
 Stage = Literal["read", "segment", "tokenise", "wait", "run", "decode"]
 

@@ -22,9 +22,9 @@ from policy_topics.engine import Logits, padded
 from policy_topics.reference import reference_of
 from policy_topics.tokeniser import Window
 from serve.batcher import Run
-from serve.drift import Drift
+from serve.observation.drift import Drift
+from serve.observation.record import Record, Stage
 from serve.problems import CODES
-from serve.record import Record, Stage
 
 MEDIA_TYPE = CONTENT_TYPE_LATEST
 

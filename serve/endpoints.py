@@ -1,20 +1,14 @@
-"""The HTTP interface: paths and what they answer."""
+"""What the paths of the HTTP interface answer."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable, Sequence
 from typing import TypeVar
 
 from pydantic_core import to_json
-from starlette.applications import Starlette
-from starlette.exceptions import HTTPException
-from starlette.middleware import Middleware
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
-from starlette.routing import Match, Mount, Route
-from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.settings import Settings
 from policy_topics.classifier import Classifier
@@ -22,20 +16,15 @@ from policy_topics.documents import Document
 from policy_topics.engine import Logits
 from policy_topics.segment import Segmented, paragraphs
 from policy_topics.tokeniser import Tokenised
-from serve import metrics, problems
 from serve.answers import Language, document_topics, model_name, topics_of
-from serve.explain import Explain
 from serve.feedback.endpoints import Feedback
-from serve.gate import gate
-from serve.limits import Limits, while_connected
-from serve.logs import log_request
-from serve.metrics import Metrics
+from serve.limits import while_connected
 from serve.model import Model
-from serve.openapi import openapi
-from serve.page_files import page, page_file
-from serve.problems import Problem
+from serve.observation.metrics import MEDIA_TYPE as METRICS_TYPE
+from serve.observation.metrics import Metrics
+from serve.observation.record import Record
+from serve.openapi.document import openapi
 from serve.reading import JSON, media_type, read_items, receive_document, unsupported
-from serve.record import Record, Recording, Sink
 from serve.schemas import (
     Classification,
     ClassifyRequest,
@@ -49,9 +38,7 @@ from serve.schemas import (
     ParagraphResult,
     Topics,
 )
-from serve.shutdown import gentle_end
-from serve.traces import Traces, note_trace, to_collector
-from serve.uploads import Uploads
+from serve.uploads.pool import Uploads
 
 T = TypeVar("T")
 
@@ -60,72 +47,7 @@ SMALL_BYTES = 4096
 without items takes three times the processor time, and waits for the interpreter's lock four times."""
 
 
-def create_app(
-    settings: Settings, load: Callable[[], Classifier], mark: Callable[[], object] = lambda: None
-) -> Starlette:
-    """The app. `load` is called in a thread when the app starts; until the model has run, requests get 503.
-
-    It is called again whenever `mark` comes to something else; what it gives takes over between two requests.
-    """
-    counters = Metrics()
-    model = Model(settings, load, mark, counters)
-    uploads = Uploads(settings.serve)
-    feedback = Feedback(settings, model)
-    api = _Api(settings, model, uploads, feedback, counters)
-    routes = [
-        Route("/", page),
-        Route("/page/{file}", page_file),
-        Route("/classify", api.classify, methods=["POST"]),
-        Route("/classify_document", api.classify_document, methods=["POST"]),
-        Route("/feedback", feedback.take, methods=["POST"]),
-        Route("/queue", feedback.offer),
-        Route("/read_document", api.read_document, methods=["POST"]),
-        Route("/explain", Explain(model, settings.serve).answer, methods=["POST"]),
-        Route("/topics", api.topics),
-        Route("/model", api.about_model),
-        Route("/livez", api.livez),
-        Route("/readyz", api.readyz),
-        Route("/metrics", api.metrics),
-        Route("/docs.json", api.docs),
-    ]
-    serve = settings.serve
-    traces = Traces(to_collector(serve.trace_endpoint)) if serve.trace_endpoint else None
-    sinks: list[Sink] = [counters.answered, traces or note_trace, *([log_request] if serve.log == "json" else [])]
-    bounds = {"max_body_bytes": serve.max_body_bytes, "timeout_seconds": serve.timeout_seconds}
-
-    @asynccontextmanager
-    async def lifespan(_: Starlette) -> AsyncIterator[None]:
-        model.start()
-        uploads.start()
-        async with gentle_end(model.drain):
-            yield
-        await feedback.close()
-        await model.close()
-        uploads.close()
-        if traces:
-            await asyncio.to_thread(traces.close)
-
-    app = Starlette(
-        # Under BentoML an app gets only what one of its routes matches: the last one keeps all errors ours.
-        routes=[*routes, Mount("/", _nothing_here(routes))],
-        middleware=[
-            Middleware(Recording, paths=[route.path for route in routes], sinks=sinks),
-            *gate(serve),
-            Middleware(Limits, **bounds),
-        ],
-        exception_handlers={
-            Problem: problems.answer_problem,
-            HTTPException: problems.answer_http_exception,
-            ClientDisconnect: problems.answer_nobody,
-            Exception: problems.answer_fault,
-        },
-        lifespan=lifespan,
-    )
-    app.state.model = model
-    return app
-
-
-class _Api:
+class Endpoints:
     """The endpoints. Work on texts is done in threads: the event loop only passes messages."""
 
     def __init__(
@@ -175,7 +97,7 @@ class _Api:
         return PlainTextResponse("\n")
 
     async def metrics(self, request: Request) -> Response:
-        return Response(self._metrics.exposition(), media_type=metrics.MEDIA_TYPE)
+        return Response(self._metrics.exposition(), media_type=METRICS_TYPE)
 
     async def docs(self, request: Request) -> Response:
         if self._docs is None:
@@ -290,16 +212,6 @@ def _tokenise(texts: Sequence[str], classifier: Classifier, record: Record) -> l
 async def _aside(small: bool, work: Callable[[], T]) -> T:
     """The result of `work`, which a thread does unless it is small: handing it over and back costs more than that."""
     return work() if small else await asyncio.to_thread(work)
-
-
-def _nothing_here(routes: Sequence[Route]) -> ASGIApp:
-    async def nothing_here(scope: Scope, receive: Receive, send: Send) -> None:
-        for route in routes:
-            if route.matches(scope)[0] is Match.PARTIAL:
-                raise problems.method_not_allowed(Request(scope), sorted(route.methods or ()))
-        raise problems.not_found(Request(scope))
-
-    return nothing_here
 
 
 def _language(request: Request) -> Language:

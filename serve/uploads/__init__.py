@@ -1,0 +1,1 @@
+"""Uploaded files to texts, in processes that can come to harm alone."""
