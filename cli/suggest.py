@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from cli.importing import refuse_existing, write_or_explain
-from configs.settings import HOME, Settings, load_settings, resolve, resolve_database
+from configs.settings import Settings, load_settings, resolve, resolve_database
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier, Prediction
 from policy_topics.errors import PolicyTopicsError
@@ -19,13 +19,12 @@ from policy_topics.feedback.corrections import clean_sha256
 from policy_topics.registry import served_bundle
 from policy_topics.text import clean
 from train.dataset import read
+from train.public_labels import PUBLIC_LABELS
 from train.suggest import Pool, Unlabelled, hashes_in, reason
 
 if TYPE_CHECKING:
     from policy_topics.feedback.store import Store
     from serve.archive.formats import Row
-
-PUBLIC_LABELS = HOME / "data" / "public_labels.jsonl"
 
 _LOOKED_UP = 2000
 """Paragraphs whose hashes are looked up in the feedback store at once."""

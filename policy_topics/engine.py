@@ -156,19 +156,16 @@ def _onnxruntime(bundle: Bundle, threads: int) -> Engine:
 
 
 class _Torch:
-    def __init__(self, model: Any, device: str) -> None:
-        self._model = model
+    def __init__(self, run: Callable[[Any, Any], Any], name: str, device: str) -> None:
+        self._run = run
         self._device = device
-        self.name = f"PyTorch {model.dtype} on {device}".replace("torch.", "")
+        self.name = name
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         import torch
 
         with torch.inference_mode():
-            out = self._model(
-                input_ids=torch.from_numpy(ids).to(self._device),
-                attention_mask=torch.from_numpy(mask).to(self._device),
-            ).logits
+            out = self._run(torch.from_numpy(ids).to(self._device), torch.from_numpy(mask).to(self._device))
         logits: Logits = out.float().cpu().numpy()
         return logits
 
@@ -177,14 +174,20 @@ def _torch(bundle: Bundle, threads: int) -> Engine:
     import torch
     from transformers import AutoModelForSequenceClassification
 
+    from policy_topics.unpadded import Unpadded, can_run
+
     on_gpu = torch.cuda.is_available()
     if not on_gpu:
         torch.set_num_threads(threads)
+    device = "cuda" if on_gpu else "cpu"
     model = AutoModelForSequenceClassification.from_pretrained(
         bundle.path, dtype=torch.bfloat16 if on_gpu else torch.float32, local_files_only=True
     )
-    device = "cuda" if on_gpu else "cpu"
-    return _Torch(model.to(device).eval(), device)
+    model = model.to(device).eval()
+    name = f"PyTorch {model.dtype} on {device}".replace("torch.", "")
+    if on_gpu and can_run(model.config):
+        return _Torch(Unpadded(model).logits, f"{name}, unpadded", device)
+    return _Torch(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, name, device)
 
 
 _ENGINES: dict[str, Callable[[Bundle, int], Engine]] = {
