@@ -40,7 +40,7 @@ from policy_topics import registry as registries
 from policy_topics.bundle import Provenance, load_bundle, write_manifest
 from policy_topics.registry import Registry
 from tests import tiny
-from tests.test_train import rows_of, write
+from tests.little_training import rows_of, write
 from train import gate, pipeline
 
 PHASES = ("preparing", "training", "exporting", "judging", "registering", "putting in place", "promoting")

@@ -6,11 +6,15 @@ from pathlib import Path
 import pytest
 from starlette.testclient import TestClient
 
-from configs.settings import load_settings
+from benchmarks.kills import renamed
+from configs.settings import Settings, load_settings
 from policy_topics.classifier import Classifier
+from policy_topics.registry import Registry
 from serve.app import create_app
 from tests import tiny
+from tests.little_training import TAXONOMY, settings_for
 from tests.service import serving, settings
+from train.pipeline import train
 
 
 @pytest.fixture(autouse=True)
@@ -46,3 +50,30 @@ def small(classifier: Classifier) -> Iterator[TestClient]:
     """A service with small limits."""
     limits = settings(max_body_bytes=2000, max_items=3, max_item_characters=50, max_document_characters=120)
     yield from serving(create_app(limits, lambda: classifier))
+
+
+@pytest.fixture(scope="session")
+def little(tmp_path_factory: pytest.TempPathFactory, tiny_backbone: Path) -> Settings:
+    """Of a training that takes seconds."""
+    return settings_for(tmp_path_factory.mktemp("data"), tiny_backbone)
+
+
+@pytest.fixture(scope="session")
+def trained(little: Settings, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The bundle that it makes."""
+    folder = tmp_path_factory.mktemp("trained")
+    train(little, TAXONOMY, folder / "model", folder / "work", say=lambda _: None)
+    return folder / "model"
+
+
+@pytest.fixture
+def registry(tmp_path: Path, tiny_bundle: Path) -> Registry:
+    """An empty one, with the tiny bundle to serve while nothing is promoted."""
+    return Registry(tmp_path / "registry", default=tiny_bundle)
+
+
+@pytest.fixture(scope="session")
+def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two more versions of the tiny bundle."""
+    folder = tmp_path_factory.mktemp("bundles")
+    return renamed(tiny_bundle, folder / "a", "甲 (a)"), renamed(tiny_bundle, folder / "b", "b")

@@ -19,9 +19,9 @@ from policy_topics.classifier import Classifier
 from policy_topics.registry import promotion_mark, served_bundle
 from serve.app import create_app
 from tests import tiny
+from tests.little_training import rows_of, write
 from tests.service import classify, serving
 from tests.test_takeover import until
-from tests.test_train import rows_of, write
 
 SCHOOL_BUS = [
     f"{verb}校车接送线路和停靠站点{number}处。" for verb in ("规范", "扩大", "检查", "改善") for number in range(8)

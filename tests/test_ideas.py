@@ -17,7 +17,7 @@ from transformers import AutoModelForSequenceClassification, TrainingArguments
 from benchmarks import ideas
 from configs.settings import Settings
 from policy_topics.errors import TrainingError
-from tests.test_train import rows_of, write
+from tests.little_training import rows_of, write
 from train.metrics import Metrics
 
 LABELS = torch.tensor([[1.0, 0.0, 0.0], [1.0, 1.0, 0.0]])

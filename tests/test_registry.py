@@ -4,40 +4,23 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import resource
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
-from benchmarks.kills import renamed
-from cli.main import main
 from configs.settings import EMBEDDED, HOME, load_settings
-from configs.taxonomy import Taxonomy, load_taxonomy
-from policy_topics.bundle import Provenance, load_bundle, write_manifest
+from policy_topics.bundle import load_bundle
 from policy_topics.durable import locked
 from policy_topics.errors import BundleError, RegistryError
 from policy_topics.registry import Registry, promotion_mark, served_bundle
 from tests import tiny
-
-
-@pytest.fixture
-def registry(tmp_path: Path, tiny_bundle: Path) -> Registry:
-    """An empty one, with the tiny bundle to serve while nothing is promoted."""
-    return Registry(tmp_path / "registry", default=tiny_bundle)
-
-
-@pytest.fixture(scope="module")
-def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Two more versions of the tiny bundle."""
-    folder = tmp_path_factory.mktemp("bundles")
-    return renamed(tiny_bundle, folder / "a", "甲 (a)"), renamed(tiny_bundle, folder / "b", "b")
 
 
 def names(registry: Registry) -> list[str]:
@@ -213,7 +196,7 @@ class TestPromotion:
     def test_losing_topics_wants_force_and_gaining_them_does_not(
         self, registry: Registry, tiny_bundle: Path, tmp_path: Path
     ) -> None:
-        wide = registry.add(tiny.tiny_bundle(tmp_path / "wide", with_another_topic()))
+        wide = registry.add(tiny.tiny_bundle(tmp_path / "wide", tiny.with_another_topic()))
         narrow = registry.add(tiny_bundle)
         registry.promote(wide)
         with pytest.raises(RegistryError, match=r"1 topics.*deep_sea.*--force"):
@@ -223,7 +206,7 @@ class TestPromotion:
         assert promoted_version(registry) == narrow
 
     def test_losing_topics_of_the_default_wants_force_too(self, tmp_path: Path, tiny_bundle: Path) -> None:
-        registry = Registry(tmp_path / "registry", tiny.tiny_bundle(tmp_path / "wide", with_another_topic()))
+        registry = Registry(tmp_path / "registry", tiny.tiny_bundle(tmp_path / "wide", tiny.with_another_topic()))
         with pytest.raises(RegistryError, match="deep_sea"):
             registry.promote(registry.add(tiny_bundle))
 
@@ -294,112 +277,6 @@ class TestTrouble:
         done = subprocess.run(command, cwd=HOME, capture_output=True, text=True)
         assert done.returncode == 0, done.stderr
         assert "20 kills" in done.stdout
-
-
-Call = Callable[..., tuple[int, str, str]]
-
-
-@pytest.fixture
-def call(
-    registry: Registry, tiny_bundle: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
-) -> Call:
-    """Run `policy-topics models` on the registry: exit code, standard output, standard error."""
-    monkeypatch.setenv("POLICY_TOPICS_REGISTRY", str(registry.folder))
-    monkeypatch.setattr("policy_topics.registry.EMBEDDED", tiny_bundle)
-
-    def run(*arguments: object) -> tuple[int, str, str]:
-        monkeypatch.setattr(sys, "argv", ["policy-topics", "models", *map(str, arguments)])
-        with pytest.raises(SystemExit) as ended:
-            main()
-        out, err = capfd.readouterr()
-        return int(ended.value.code or 0), out, err
-
-    return run
-
-
-class TestCommandLine:
-    def test_a_folder_is_added_promoted_listed_shown_and_rolled_back(
-        self, call: Call, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
-    ) -> None:
-        assert "empty" in call("list")[1]
-        code, out, _ = call("promote", bundles[0])
-        (entry,) = registry.versions()
-        assert (code, entry.promoted) == (0, True)
-        assert entry.version in out
-        registry.add(bundles[1])
-        listed = call("list")[1]
-        assert [line.split("│")[1].strip() for line in listed.splitlines() if "│ 2" in line] == ["●", ""]
-        assert "甲 (a)" in listed
-        assert re.search(rf"promote +{entry.version}", listed)
-        for arguments in ([], [entry.version[:6]], [bundles[0]]):
-            assert f"甲 (a) {entry.version}" in call("show", *arguments)[1]
-        assert load_bundle(tiny_bundle).version in call("rollback")[1]
-        assert "nothing is promoted" in call("list")[1]
-
-    def test_two_versions_are_compared_topic_by_topic_the_largest_difference_first(
-        self, call: Call, registry: Registry, tiny_bundle: Path, tmp_path: Path
-    ) -> None:
-        old = measured(tiny_bundle, tmp_path / "old", {"transport": 0.7, "health": 0.5, "urban": 0.9})
-        new = measured(tiny_bundle, tmp_path / "new", {"transport": 0.71, "health": 0.3, "education": 0.8})
-        version = registry.add(old)
-        code, out, _ = call("compare", version[:8], new)
-        assert code == 0
-        rows = [[cell.strip() for cell in line.split("│")[1:-1]] for line in out.splitlines() if "│" in line]
-        figures = {row[0].split()[0]: row[1:] for row in rows}
-        assert figures["test"] == ["9", "9", "+0"]
-        assert ["test macro-F1", "0.7000", "0.6033", "-0.0967"] in rows
-        assert figures["health"] == ["0.5000", "0.3000", "-0.2000"]
-        assert figures["urban"] == ["0.9000", "–", ""]
-        assert [topic for topic in figures if topic != "test"] == ["health", "transport", "urban", "education"]
-
-    def test_losing_topics_names_the_way_and_force_goes_it(
-        self, call: Call, registry: Registry, tiny_bundle: Path, tmp_path: Path
-    ) -> None:
-        call("promote", tiny.tiny_bundle(tmp_path / "wide", with_another_topic()))
-        code, _, err = call("promote", tiny_bundle)
-        assert code == 2
-        assert "--force" in err
-        assert call("promote", tiny_bundle, "--force")[0] == 0
-
-    @pytest.mark.parametrize(
-        ("arguments", "told"),
-        [
-            (["rollback"], "nothing to roll back to"),
-            (["promote", "abc"], "no such version"),
-            (["show", "abc"], "no such version"),
-            (["promote", "./nowhere"], "no model bundle here"),
-        ],
-    )
-    def test_faults_are_one_clear_message(self, call: Call, arguments: list[str], told: str) -> None:
-        code, _, err = call(*arguments)
-        assert code == 2
-        assert told in err
-        assert "Traceback" not in err
-
-    def test_without_a_registry_it_says_what_to_set(self, call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setenv("POLICY_TOPICS_REGISTRY", "null")
-        code, _, err = call("list")
-        assert code == 2
-        assert "set `registry` to a folder" in err
-        assert call("show")[0] == 0
-
-
-def measured(bundle: Path, folder: Path, f1: dict[str, float]) -> Path:
-    """A bundle with these F1 figures, on a test set that has these topics and one that does not occur in it."""
-    renamed(bundle, folder, folder.name)
-    topics = {topic: {"f1": value, "support": 3} for topic, value in f1.items()} | {
-        "ecology": {"f1": 0.0, "support": 0}
-    }
-    test = {"paragraphs": 9, "macro_f1": sum(f1.values()) / len(f1), "topics": topics}
-    (folder / "metrics.json").write_text(json.dumps({"test": test}), "utf-8")
-    write_manifest(folder, Provenance(folder.name, tiny.MAX_TOKENS, "none", None), "fp32")
-    return folder
-
-
-def with_another_topic() -> Taxonomy:
-    taxonomy = load_taxonomy()
-    another = taxonomy.topics[0].model_copy(update={"id": "deep_sea", "zh": "深海", "en": "Deep sea"})
-    return taxonomy.model_copy(update={"version": taxonomy.version + 1, "topics": (*taxonomy.topics, another)})
 
 
 @contextmanager

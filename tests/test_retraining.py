@@ -22,7 +22,7 @@ from configs.settings import HOME
 from policy_topics.bundle import Provenance, load_bundle, write_manifest
 from policy_topics.registry import Registry
 from tests import tiny
-from tests.test_train import rows_of, write
+from tests.little_training import rows_of, write
 
 GUIDE = (HOME / "docs" / "retraining.md").read_text("utf-8")
 COMMAND = ".venv/bin/policy-topics"

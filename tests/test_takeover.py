@@ -30,7 +30,6 @@ from policy_topics.tokeniser import Tokenised, Window
 from serve.app import create_app
 from tests import tiny
 from tests.service import EVERY_TOPIC, FARMING, Answer, serving, settings
-from tests.test_registry import with_another_topic
 
 SERVE = """
 import sys
@@ -84,7 +83,7 @@ class Held:
 @pytest.fixture(scope="module")
 def wide(tmp_path_factory: pytest.TempPathFactory) -> Classifier:
     """A model with one topic more."""
-    folder = tiny.tiny_bundle(tmp_path_factory.mktemp("wide") / "wide", with_another_topic())
+    folder = tiny.tiny_bundle(tmp_path_factory.mktemp("wide") / "wide", tiny.with_another_topic())
     return Classifier.load(folder, load_settings().engine)
 
 

@@ -63,3 +63,9 @@ def tiny_bundle(folder: Path, taxonomy: Taxonomy | None = None) -> Path:
     Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", taxonomy.ids)
     write_manifest(folder, Provenance("tiny", MAX_TOKENS, "none", parent=None), "fp32")
     return folder
+
+
+def with_another_topic() -> Taxonomy:
+    taxonomy = load_taxonomy()
+    another = taxonomy.topics[0].model_copy(update={"id": "deep_sea", "zh": "深海", "en": "Deep sea"})
+    return taxonomy.model_copy(update={"version": taxonomy.version + 1, "topics": (*taxonomy.topics, another)})

@@ -1,0 +1,162 @@
+"""A training that is killed, fails, or runs in several processes ends in the bundle of one that is left alone."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from cli import training
+from configs.settings import HOME, Settings
+from policy_topics.bundle import load_bundle
+from policy_topics.errors import TrainingError
+from tests.little_training import TAXONOMY
+from train import finetune as finetuning
+from train import pipeline
+from train.dataset import as_dataset, read
+from train.finetune import finetune
+from train.pipeline import train
+
+
+def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(
+    little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {split: as_dataset(read(files, TAXONOMY), TAXONOMY) for split, files in
+            (("train", little.data.files), ("dev", little.data.dev_files))}  # fmt: skip
+    short = little.finetune.model_copy(update={"epochs": 3})
+    (whole,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "whole")
+
+    def die(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(finetuning.EarlyStoppingCallback, "on_save", die)
+        finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
+    last = max((tmp_path / "cut").rglob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
+    half = last.with_name("checkpoint-99999")  # what a kill in the middle of saving leaves
+    half.mkdir()
+    begun: list[int] = []
+    with monkeypatch.context() as patch:
+        begin = finetuning.EarlyStoppingCallback.on_step_begin
+        patch.setattr(
+            finetuning.EarlyStoppingCallback,
+            "on_step_begin",
+            lambda *a, **k: begun.append(a[2].global_step) or begin(*a, **k),
+        )
+        (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
+    assert begun[0] == int(last.name.split("-")[1])  # and not 0
+    assert resumed.macro_f1 == pytest.approx(whole.macro_f1, abs=1e-6)
+
+
+_TRAIN = """
+import sys
+from pathlib import Path
+from configs.settings import load_settings
+from configs.taxonomy import load_taxonomy
+from train.pipeline import train
+from train.tracking import Tracker
+from train.verdict import verdict_of
+
+settings, out = load_settings(Path(sys.argv[1])), Path(sys.argv[2])
+trained = train(settings, load_taxonomy(), out, out.with_name(f"{out.name}-work"), print)
+print("nothing to write" if trained is None else trained.bundle.version)
+"""
+
+
+@pytest.fixture
+def process(little: Settings, tmp_path: Path):  # type: ignore[no-untyped-def]
+    """A training in a process of its own, or in several; they see one core each."""
+    content = little.model_dump(mode="json")
+    content["finetune"] |= {"epochs": 3, "patience": 3, "batch_paragraphs": 4}
+    (tmp_path / "my.yaml").write_text(yaml.safe_dump(content), "utf-8")
+    (tmp_path / "train_it.py").write_text(_TRAIN, "utf-8")
+
+    def start(out: Path, *launcher: str) -> subprocess.Popen[str]:
+        command = [sys.executable, *launcher, str(tmp_path / "train_it.py"), str(tmp_path / "my.yaml"), str(out)]
+        environment = {**os.environ, "PYTHONPATH": str(HOME), "OMP_NUM_THREADS": "1", "HF_HUB_OFFLINE": "1"}
+        return subprocess.Popen(
+            command, env=environment, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+
+    return start
+
+
+def end(process: subprocess.Popen[str]) -> str:
+    out, _ = process.communicate(timeout=200)
+    assert process.returncode == 0, out
+    return out
+
+
+def test_a_training_that_is_killed_goes_on_and_ends_in_the_same_bundle_as_one_that_is_not(  # type: ignore[no-untyped-def]
+    process, tmp_path: Path
+) -> None:
+    """Twice the same training gives the same version, and so does one with a kill in it: same weights, same answers."""
+    version = end(process(tmp_path / "whole" / "model")).split()[-1]
+    killed = process(tmp_path / "killed" / "model")
+    checkpoints = tmp_path / "killed" / "model-work" / "seed-1" / "checkpoints"
+    for _ in range(20_000):
+        if list(checkpoints.glob("checkpoint-*/trainer_state.json")) or killed.poll() is not None:
+            break
+        time.sleep(0.005)
+    killed.kill()
+    killed.communicate()
+    assert killed.returncode == -signal.SIGKILL
+    assert not (tmp_path / "killed" / "model").exists()
+    said = end(process(tmp_path / "killed" / "model"))
+    assert said.split()[-1] == version
+    assert "step 1/" not in said  # and not from the beginning
+    whole, resumed = (load_bundle(tmp_path / name / "model") for name in ("whole", "killed"))
+    assert whole.manifest.files["model.safetensors"] == resumed.manifest.files["model.safetensors"]
+    assert whole.manifest.files["metrics.json"] != resumed.manifest.files["metrics.json"]  # times differ
+    assert [each.name for each in (tmp_path / "killed").iterdir()] == ["model"]
+
+
+def test_two_processes_train_what_one_trains_and_one_of_them_writes(  # type: ignore[no-untyped-def]
+    process, trained: Path, tmp_path: Path
+) -> None:
+    said = end(process(tmp_path / "model", "-m", "torch.distributed.run", "--nproc-per-node", "2"))
+    assert said.count("nothing to write") == 1
+    assert said.count("to train on") == 1
+    assert "step 90/90" in said  # as many as one process takes: each reads half of a batch
+    together, alone = (
+        json.loads((folder / "metrics.json").read_text("utf-8"))["test"] for folder in (tmp_path / "model", trained)
+    )
+    assert together["micro_f1"] == pytest.approx(alone["micro_f1"], abs=0.1)
+
+
+def test_a_second_training_into_the_same_folder_is_refused_while_the_first_runs(
+    little: Settings, tmp_path: Path
+) -> None:
+    with pipeline._alone(tmp_path / "work"), pytest.raises(TrainingError, match="another training runs in"):
+        train(little, TAXONOMY, tmp_path / "m", tmp_path / "work", lambda _: None)
+    assert not (tmp_path / "m").exists()
+
+
+def test_a_training_whose_end_fails_leaves_no_bundle_and_goes_on(
+    little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    quick = little.model_copy(update={"finetune": little.finetune.model_copy(update={"epochs": 1})})
+
+    def fail(*_: Any, **__: Any) -> None:
+        raise OSError("no space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
+        patch.setattr("train.pipeline.make_report", fail)
+        train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    assert not (tmp_path / "m").exists()
+    train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    assert load_bundle(tmp_path / "m").manifest.name == "m"
+
+
+def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="make room and do the same again"), training._disk_with_room(tmp_path):
+        raise OSError(errno.ENOSPC, "No space left on device")
