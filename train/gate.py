@@ -167,7 +167,8 @@ def _behaviour(
 
 
 def _seconds(ours: Classifier, theirs: Classifier, texts: Sequence[str]) -> tuple[float, float]:
-    """What the same texts take each: the least of a few rounds in turn, for all else that runs only adds to it."""
+    """Processor time that the same texts take each: the least of a few rounds in turn. What else the machine does has
+    less of a part in that than in the time that passes."""
     sample = list(texts[:: -(-len(texts) // _TIMED)])
     for classifier in (ours, theirs):  # engines prepare for each shape of batch when they first meet it
         classifier.classify(sample)
@@ -177,9 +178,9 @@ def _seconds(ours: Classifier, theirs: Classifier, texts: Sequence[str]) -> tupl
 
 
 def _time(classifier: Classifier, texts: Sequence[str]) -> float:
-    start = time.perf_counter()
+    start = time.process_time()
     classifier.classify(texts)
-    return time.perf_counter() - start
+    return time.process_time() - start
 
 
 def _interval(difference: Interval) -> str:
