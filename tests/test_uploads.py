@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import io
+import json
 import os
 import random
 import signal
@@ -244,6 +245,16 @@ class TestProcess:
         child.ready()
         child._connection.close()
         assert child._process.wait(60) == 0
+        child.stop()
+
+    def test_a_termination_of_the_whole_service_lets_it_finish_what_the_server_has_taken(self) -> None:
+        child = Child("serve.uploads.reader", "100", str(400 * MEGABYTE), "10")
+        child.ready()
+        os.kill(child.pid, signal.SIGTERM)
+        for part in (b"a.txt", FARMING.encode()):
+            child.send(part)
+        assert json.loads(child.receive(20))["outcome"] == "read"
+        assert child.receive(20).decode() == FARMING
         child.stop()
 
     def test_one_that_does_not_start_is_named(self) -> None:

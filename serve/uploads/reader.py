@@ -12,6 +12,7 @@ import importlib
 import json
 import os
 import resource
+import signal
 import sys
 from multiprocessing.connection import Connection
 
@@ -31,6 +32,7 @@ _READERS = ("docx", "lxml.html", "pypdfium2", "trafilatura")
 
 def main(descriptor: int, most_characters: int, memory_bytes: int, seconds: int) -> None:
     """Read files until the other end is closed."""
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server, which hears it too, finishes first, and ends this one
     connection = Connection(descriptor)
     for module in _READERS:
         importlib.import_module(module)
