@@ -31,8 +31,8 @@ SHARE = 8
 keeps others out."""
 
 NEXT = 16
-"""A batch takes from the requests of the next so many turns alone. Texts of a common length would else overtake those of
-a rare one again and again: with 64 clients this takes a third off the slowest answers, and a hundredth off the speed."""
+"""A batch takes from the requests of the next so many turns alone. Texts of a common length would else overtake those
+of a rare one again and again: with 64 clients this takes a third off the slowest answers, a hundredth off the speed."""
 
 RECENT = 0.9
 """Weight of the batches so far beside the next one in the engine's speed: about the last ten count."""
