@@ -24,6 +24,7 @@ import sys
 import tempfile
 from collections import Counter
 from collections.abc import Sequence
+from copy import deepcopy
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -124,7 +125,7 @@ def _form(name: str, data: bytes) -> bytes:
 def _mutated_value(value: Any, rng: random.Random) -> Any:
     """The value with one part of it replaced, renamed, repeated, or taken away."""
     if rng.random() < 0.15 or not isinstance(value, (dict, list)) or not value:
-        return rng.choice(ODD)
+        return deepcopy(rng.choice(ODD))
     key: Any = rng.choice(list(value)) if isinstance(value, dict) else rng.randrange(len(value))
     way = rng.random()
     if way < 0.6:
@@ -132,7 +133,7 @@ def _mutated_value(value: Any, rng: random.Random) -> Any:
     elif way < 0.75:
         del value[key]
     elif isinstance(value, dict):
-        value[rng.choice(("", "text", "__proto__", "id", "选项"))] = rng.choice(ODD)
+        value[rng.choice(("", "text", "__proto__", "id", "选项"))] = deepcopy(rng.choice(ODD))
     else:
         value.extend(value * rng.choice((1, 3)))
     return value
