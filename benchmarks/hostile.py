@@ -1,6 +1,6 @@
 """Hostile bodies and files against the service: none may crash it, hang it, or get an answer that is not documented.
 
-    python -m benchmarks.hostile [--bodies 10000] [--files 500] [--seconds 20] [--seed 7]
+    python -m benchmarks.hostile [--bodies 10000] [--files 500] [--seconds 60] [--seed 7]
         [--schemathesis VENV/bin/schemathesis] [--minutes 5]
 
 Bodies go to the endpoints that take JSON: valid ones with bytes, tokens, types and nesting mutated, and headers that do
@@ -257,7 +257,7 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--bodies", type=int, default=10_000)
     parser.add_argument("--files", type=int, default=500)
-    parser.add_argument("--seconds", type=float, default=20)
+    parser.add_argument("--seconds", type=float, default=60)
     parser.add_argument("--seed", type=int, default=7)
     parser.add_argument("--schemathesis", type=Path)
     parser.add_argument("--minutes", type=float, default=5)
