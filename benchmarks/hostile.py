@@ -194,9 +194,7 @@ async def attack_all(server: Server, attacks: Sequence[Attack], seconds: float) 
     async with aiohttp.ClientSession(timeout=timeout) as session:
         async with session.get(server.url + "/docs.json") as answer:
             paths = (await answer.json())["paths"]
-        documented = {
-            path: {int(s) for s in each["post"]["responses"]} for path, each in paths.items() if "post" in each
-        }
+        documented = {path: set(map(int, paths[path]["post"]["responses"])) for path in JSON_PATHS}
         attacker, room = Attacker(session, server.url, documented), asyncio.Semaphore(AT_ONCE)
 
         async def one(attack: Attack) -> tuple[Attack, Outcome]:
@@ -210,10 +208,8 @@ def main() -> None:
     arguments = _arguments()
     console = Console(width=120, highlight=False, markup=False)
     rng = random.Random(arguments.seed)
-    kinds = [
-        (name, make()) for name, make in [*GOOD.items(), *((name, broken) for name, (broken, _) in BROKEN.items())]
-    ]
-    kinds = [(name, data) for name, data in kinds if len(data) < 1 << 20]
+    makers = {**GOOD, **{name: make for name, (make, _) in BROKEN.items()}}
+    kinds = [(name, data) for name, make in makers.items() if len(data := make()) < 1 << 20]
     waves = {
         "bodies": [hostile_body(rng) for _ in range(arguments.bodies)],
         "files": [hostile_file(rng, kinds) for _ in range(arguments.files)],

@@ -1,8 +1,8 @@
 """ModernBERT without padding: the tokens of a batch in one row, each attending to those of its own window alone.
 
-All that is not attention works token by token, so what padding costs (a third of a batch of mixed lengths) is saved
-there as a whole; attention takes the windows as a jagged tensor, for which PyTorch has kernels on a GPU that skip the
-padding as well. It is the idea of Portes et al. 2023, "MosaicBERT" (arXiv:2312.17482), without a kernel of our own.
+All that is not attention works token by token, so what padding costs is saved there as a whole; attention takes the
+windows as a jagged tensor, for which PyTorch has kernels on a GPU that skip the padding as well. It is the
+idea of Portes et al. 2023, "MosaicBERT" (arXiv:2312.17482), without a kernel of our own.
 """
 
 from __future__ import annotations
