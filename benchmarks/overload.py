@@ -46,8 +46,8 @@ from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.registry import Registry, served_bundle
 
-FULL = 0.8
-"""Of the queue that is filled to measure the capacity; over it, requests are refused."""
+FULL = 0.85
+"""Of the queue that is filled to measure the capacity; from 1 - 1 / `serve.batcher.SHARE` requests are refused."""
 
 SWAP_CLIENTS = 16
 NORMAL = 3

@@ -19,8 +19,8 @@ from policy_topics.feedback.corrections import clean_sha256
 from policy_topics.registry import served_bundle
 from policy_topics.text import clean
 from train.dataset import read
-from train.public_labels import PUBLIC_LABELS
-from train.suggest import Pool, Unlabelled, hashes_in, reason
+from train.public_labels import PUBLIC_LABELS, read_labels
+from train.suggest import Pool, Unlabelled, reason
 
 if TYPE_CHECKING:
     from policy_topics.feedback.store import Store
@@ -123,7 +123,7 @@ def _labelled(settings: Settings) -> set[str]:
     data = settings.data
     files = [resolve(file) for file in (*data.files, *data.dev_files, *data.test_files)]
     rows = read(files, load_taxonomy(resolve(settings.taxonomy)))
-    return {clean_sha256(row.text) for row in rows} | hashes_in([PUBLIC_LABELS] if PUBLIC_LABELS.exists() else [])
+    return {clean_sha256(row.text) for row in rows} | set(read_labels(PUBLIC_LABELS))
 
 
 def _line(paragraph: Unlabelled, classifier: Classifier) -> str:

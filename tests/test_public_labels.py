@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
 from configs.taxonomy import load_taxonomy
+from policy_topics.errors import DataError
 from policy_topics.feedback.corrections import clean_sha256
 from policy_topics.text import clean
 from train.public_labels import PUBLIC_LABELS, labelled_lines, read_labels
@@ -26,3 +29,9 @@ def test_the_shipped_labels_are_in_the_taxonomy_and_each_paragraph_is_named_once
     labels, topics = read_labels(PUBLIC_LABELS), set(load_taxonomy().ids)
     assert len(labels) == len(PUBLIC_LABELS.read_text("utf-8").splitlines())
     assert all(len(set(given)) == len(given) <= 4 and topics.issuperset(given) for given in labels.values())
+
+
+def test_a_file_of_labels_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n', "utf-8")
+    with pytest.raises(DataError, match=r"a\.jsonl.*sha256"):
+        read_labels(tmp_path / "a.jsonl")

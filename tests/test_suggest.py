@@ -13,12 +13,11 @@ from typer.testing import CliRunner, Result
 from cli import suggest
 from cli.main import app
 from policy_topics.bundle import load_bundle
-from policy_topics.errors import DataError
 from policy_topics.feedback.corrections import text_sha256
 from policy_topics.feedback.store import Store
 from serve.feedback.queue import Queue
 from tests.test_feedback_store import correction
-from train.suggest import POOL, Pool, Unlabelled, doubt, hashes_in, reason
+from train.suggest import POOL, Pool, Unlabelled, doubt, reason
 
 THRESHOLDS = np.array([0.5, 0.2], np.float32)
 
@@ -108,7 +107,8 @@ class TestCommand:
         }
         for name, value in settings.items():
             monkeypatch.setenv(f"POLICY_TOPICS_{name}", str(value))
-        monkeypatch.setattr(suggest, "PUBLIC_LABELS", tmp_path / "none")
+        (tmp_path / "hashes.jsonl").touch()
+        monkeypatch.setattr(suggest, "PUBLIC_LABELS", tmp_path / "hashes.jsonl")
 
     @pytest.fixture
     def archive(self, tmp_path: Path) -> Path:
@@ -183,9 +183,3 @@ class TestCommand:
         assert self.run(archive, "--out", out).exit_code == 2
         assert self.run(archive, "--out", out, "--force").exit_code == 0
         assert out.read_text("utf-8") == before
-
-
-def test_a_file_of_hashes_that_is_none_is_named(tmp_path: Path) -> None:
-    (tmp_path / "a.jsonl").write_text('{"text": "a"}\n', "utf-8")
-    with pytest.raises(DataError, match=r"a\.jsonl.*sha256"):
-        hashes_in([tmp_path / "a.jsonl"])

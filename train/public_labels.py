@@ -15,6 +15,7 @@ from pathlib import Path
 
 from configs.settings import HOME
 from policy_topics.durable import write_whole
+from policy_topics.errors import DataError
 from policy_topics.feedback.corrections import clean_sha256
 from train.corpus import read_corpus
 
@@ -25,9 +26,16 @@ Labels = Mapping[str, list[str]]
 
 
 def read_labels(file: Path) -> dict[str, list[str]]:
-    """The labels of a file such as `PUBLIC_LABELS`."""
-    rows = map(json.loads, file.read_text("utf-8").splitlines())
-    return {row["sha256"]: row["labels"] for row in rows}
+    """The labels of a file such as `PUBLIC_LABELS`.
+
+    Raises:
+        DataError: it cannot be read.
+    """
+    try:
+        rows = map(json.loads, file.read_text("utf-8").splitlines())
+        return {row["sha256"]: row["labels"] for row in rows}
+    except (OSError, ValueError, KeyError) as fault:
+        raise DataError(f"{file}: holds no labels by hash: {fault!r}") from None
 
 
 def labelled_lines(corpus: Path, labels: Labels) -> Iterator[dict[str, object]]:

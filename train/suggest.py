@@ -16,15 +16,11 @@ from __future__ import annotations
 
 import hashlib
 import heapq
-import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-
-from policy_topics.errors import DataError
 
 POOL = 10
 """Paragraphs that are kept to choose from, for each one wanted, as in Zhdanov."""
@@ -126,19 +122,3 @@ def reason(paragraph: Unlabelled, thresholds: Vector, names: Sequence[str]) -> s
     least = [i for i in np.argsort(-doubts, kind="stable")[:NAMED] if 2 * doubts[i] >= doubts.max()]
     named = (f"{names[i]} {paragraph.probabilities[i]:.2f}（阈值 threshold {thresholds[i]:.2f}）" for i in least)
     return f"拿不准 unsure: {', '.join(named)}"
-
-
-def hashes_in(files: Iterable[Path]) -> set[str]:
-    """Hashes of clean texts, of files of objects with a `sha256` as `data/public_labels.jsonl` has them.
-
-    Raises:
-        DataError: a file cannot be read.
-    """
-    found: set[str] = set()
-    for file in files:
-        try:
-            lines = file.read_text("utf-8").splitlines()
-            found.update(json.loads(line)["sha256"] for line in lines if line.strip())
-        except (OSError, ValueError, KeyError) as fault:
-            raise DataError(f"{file}: holds no hashes of texts: {fault!r}") from None
-    return found
