@@ -75,7 +75,10 @@ def read_document(data: bytes, name: str) -> Document:
     except UnsupportedDocument as fault:
         raise UnsupportedDocument(f"{name}: {fault}") from None
     if suffix in (".html", ".htm") or _HTML.match(text):
-        return Document(name, "\n".join(article_lines(text)), "text/html", encoding)
+        try:
+            return Document(name, "\n".join(article_lines(text)), "text/html", encoding)
+        except DocumentError as fault:
+            raise DocumentError(f"{name}: {fault}") from None
     return Document(name, text, "text/markdown" if suffix == ".md" else "text/plain", encoding)
 
 

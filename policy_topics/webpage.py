@@ -11,6 +11,8 @@ import re
 from collections.abc import Iterator
 from typing import Any
 
+from policy_topics.errors import DocumentError
+
 SHORT_CELL = 100
 """Characters. A table row is one line if each cell is one line and no longer; other cells frame text, line by line."""
 
@@ -30,21 +32,30 @@ _UNSEEN = frozenset(
 _HEADLINE = "h1"
 _XML_DECLARATION = re.compile(r"^\ufeff?\s*<\?xml[^>]*\?>", re.I)
 _SPACES = re.compile(r"\s+")
+_TOO_DEEP = "elements are nested too deeply; save its text, without the page. 网页元素嵌套过深，请另存为纯文本。"
 _CHINESE = re.compile("[\u2e80-\uffef]{2}")
 
 
 def article_lines(page: str) -> list[str]:
-    """Lines of the article of a web page, or of the whole page where none is found. Empty if it holds no text."""
+    """Lines of the article of a web page, or of the whole page where none is found. Empty if it holds no text.
+
+    Raises:
+        DocumentError: its elements are nested so deeply that a part of it could not be read.
+    """
     # Imported here: both together take a fifth of a second.
     import trafilatura
     from lxml import etree, html
 
     page = _XML_DECLARATION.sub("", page).replace("\0", "")
+    parser = html.HTMLParser(huge_tree=True)
     try:
-        tree = html.document_fromstring(page)
+        lines = _lines(html.document_fromstring(page, parser=parser))
     except (etree.ParserError, ValueError):
-        return []
-    lines = _lines(tree)
+        lines = []
+    except RecursionError:
+        raise DocumentError(_TOO_DEEP) from None
+    if any(fault.type == etree.ErrorTypes.ERR_RESOURCE_LIMIT for fault in parser.error_log):
+        raise DocumentError(_TOO_DEEP)
     found = trafilatura.extract(page, favor_recall=True, include_tables=True, include_comments=False) or ""
     article, short = _compact(found), {_compact(line.removeprefix("- ")) for line in found.splitlines()}
     compact = [_compact(line) for line, _ in lines]

@@ -194,6 +194,16 @@ def test_deeply_nested_tables_are_read() -> None:
     assert read_document(page, "a.html").text == SIMPLIFIED
 
 
+def test_elements_that_are_nested_beyond_measure_lose_nothing_silently() -> None:
+    def page(depth: int) -> bytes:
+        return web_page("<div>" * depth + SIMPLIFIED + "</div>" * depth)
+
+    assert read_document(page(400), "a.html").text == SIMPLIFIED
+    for depth in (1500, 100_000):
+        with pytest.raises(DocumentError, match=r"a\.html: .*nested too deeply"):
+            read_document(page(depth), "a.html")
+
+
 @pytest.mark.parametrize("hostile", ["<p>学" + "\n" * 200_000 + "x</p>", "<!---->" * 40_000 + SIMPLIFIED])
 def test_a_long_run_of_one_thing_is_read(hostile: str) -> None:
     # A pattern that looks at the same characters again and again would not come back from this.

@@ -1,0 +1,38 @@
+"""Files of labelled paragraphs as other programs write them."""
+
+from __future__ import annotations
+
+import csv
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import openpyxl
+
+
+def lines(file: Path, *records: Any) -> Path:
+    file.write_text("".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records), "utf-8")
+    return file
+
+
+def array(file: Path, *records: Any) -> Path:
+    file.write_text(json.dumps(records, ensure_ascii=False), "utf-8")
+    return file
+
+
+def table(file: Path, *rows: Sequence[str], encoding: str = "utf-8", delimiter: str = ",") -> Path:
+    with file.open("w", encoding=encoding, newline="") as out:
+        csv.writer(out, delimiter=delimiter).writerows(rows)
+    return file
+
+
+def workbook(file: Path, **sheets: Sequence[Sequence[Any]]) -> Path:
+    book = openpyxl.Workbook()
+    book.remove(book.worksheets[0])
+    for title, rows in sheets.items():
+        sheet = book.create_sheet(title)
+        for row in rows:
+            sheet.append(list(row))
+    book.save(file)
+    return file
