@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -225,6 +226,22 @@ def test_fasttext_learns_and_repeats() -> None:
     assert [TAXONOMY.ids[i] for i in once.argmax(axis=1)] == ["education", "energy"]
     assert np.isfinite(once).all()
     np.testing.assert_array_equal(once, again)
+
+
+def test_fasttext_learns_more_slowly_where_its_numbers_overflow(monkeypatch: pytest.MonkeyPatch) -> None:
+    fasttext = pytest.importorskip("fasttext")
+    learn, rates = fasttext.train_supervised, []
+
+    def overflowing(*arguments: Any, lr: float, **rest: Any) -> Any:
+        rates.append(lr)
+        if lr > 0.3:
+            raise RuntimeError("Encountered NaN.")
+        return learn(*arguments, lr=lr, **rest)
+
+    monkeypatch.setattr(fasttext, "train_supervised", overflowing)
+    assert fasttext_scores(rows_of(20, "练"), ["学校教师招生"], TAXONOMY).shape == (1, len(TAXONOMY.ids))
+    assert rates == sorted(rates, reverse=True)
+    assert len(rates) > 1
 
 
 def test_without_fasttext_the_linear_model_is_left_and_the_way_to_install_it_is_said(

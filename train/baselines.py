@@ -5,8 +5,10 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +22,9 @@ Scores = NDArray[np.float32]
 """(paragraphs, topics), of any scale: what logits are to a bundle, to be calibrated."""
 
 FASTTEXT_MISSING = "fastText is not installed: pip install 'policy-topics[bench]'"
+
+_RATES = (1.0, 0.5, 0.25)
+"""Learning rates of fastText. With some tens of thousands of paragraphs its numbers can overflow at the first one."""
 
 _LABEL, _NO_TOPIC = "__label__", "0"
 
@@ -81,14 +86,10 @@ def fasttext_scores(train: Sequence[LabelledParagraph], texts: Sequence[str], ta
     """
     if not fasttext_installed():
         raise TrainingError(FASTTEXT_MISSING)
-    import fasttext
-
     with tempfile.TemporaryDirectory() as folder:
         file = Path(folder) / "train.txt"
         file.write_text("".join(f"{_labels(row)} {_characters(row.text)}\n" for row in train), "utf-8")
-        model = fasttext.train_supervised(
-            str(file), loss="ova", dim=100, wordNgrams=2, bucket=500_000, epoch=40, lr=1.0, thread=1, seed=1, verbose=0
-        )
+        model = _fasttext(file)
     column = {_LABEL + topic: i for i, topic in enumerate(taxonomy.ids)}
     probabilities = np.zeros((len(texts), len(column)), np.float32)
     for row, (names, values) in enumerate(zip(*model.predict(list(map(_characters, texts)), k=-1), strict=True)):
@@ -97,6 +98,24 @@ def fasttext_scores(train: Sequence[LabelledParagraph], texts: Sequence[str], ta
                 probabilities[row, column[name]] = value
     clipped = np.clip(probabilities, 1e-4, 1 - 1e-4)  # its sigmoid is a table that ends near 0 and 1
     return np.asarray(np.log(clipped / (1 - clipped)), np.float32)
+
+
+def _fasttext(file: Path) -> Any:
+    """The model, at the first learning rate that it can bear."""
+    import fasttext
+
+    *rates, last = _RATES
+    learn = partial(
+        fasttext.train_supervised, str(file),
+        loss="ova", dim=100, wordNgrams=2, bucket=500_000, epoch=40, thread=1, seed=1, verbose=0,
+    )  # fmt: skip
+    for rate in rates:
+        try:
+            return learn(lr=rate)
+        except RuntimeError as fault:
+            if "NaN" not in str(fault):
+                raise
+    return learn(lr=last)
 
 
 def _labels(row: LabelledParagraph) -> str:
