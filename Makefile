@@ -2,7 +2,7 @@
 # make test    set up everything and pass the checks and the tests
 # make lint    ruff and mypy
 # make test-browser  the tests of the page, which `make test` skips where Playwright or Chromium is missing
-# make image   the container's image, policy_topics:latest (needs Docker, Podman or another builder)
+# make image   the container's image, policy_topics:latest (needs Docker; BENTOML_CONTAINERIZE_BACKEND=podman: Podman)
 # make bench   the figures that need nothing but this repository
 # make notebooks   run the notebooks and keep their outputs
 #

@@ -14,7 +14,7 @@ from rich.table import Table
 from configs.settings import Settings, resolve
 from policy_topics.bundle import load_bundle
 from policy_topics.errors import TrainingError
-from policy_topics.registry import served_bundle
+from policy_topics.registry import open_registry, served_bundle
 from train.verdict import Verdict, verdict_file, write_verdict
 
 REFUSED = 3
@@ -38,7 +38,8 @@ def gate(
 ) -> None:
     """判定一个模型包能否取代服务所用者（data.test_files）。Judge whether a bundle may take the place of what serves.
 
-    The verdict is written beside it. Exit code 3: refused. 判定写在其旁；被拒时退出码为 3。
+    The verdict is written beside it, and beside the registry's copy. Exit code 3: refused.
+    判定写在其旁（及模型库中）；被拒时退出码为 3。
     """
     needs_training()
     from train.dataset import read
@@ -49,6 +50,8 @@ def gate(
     rows = read(files, load_bundle(bundle).taxonomy)
     verdict = judge(bundle, against or served_bundle(settings), rows, settings)
     write_verdict(verdict, bundle)
+    if settings.registry is not None and verdict.candidate in (registry := open_registry(settings)):
+        write_verdict(verdict, registry.path(verdict.candidate))
     show(verdict, bundle)
 
 
@@ -72,7 +75,8 @@ def show(verdict: Verdict, bundle: Path) -> None:
         )
     notes = {
         "不再有的主题 topics that are no more": verdict.lost_topics,
-        "测试集中没有的主题 topics that no test paragraph carries": verdict.unmeasured_topics,
+        "测试文档过少、无法衡量的主题 topics of too few test documents to be measured": verdict.unmeasured_topics,
+        "未试的行为测试 behaviour tests not tried, of topics that only one knows": verdict.behaviour_skipped,
         "新近失败的行为测试 behaviour tests that fail now": verdict.behaviour_failed,
     }
     for note, names in notes.items():

@@ -15,9 +15,9 @@ from rich.text import Text
 
 from configs.settings import Settings
 from policy_topics.bundle import Bundle, load_bundle, read_metrics
-from policy_topics.errors import RegistryError
-from policy_topics.registry import open_registry, served_bundle
-from train.verdict import verdict_of
+from policy_topics.errors import BundleError, RegistryError
+from policy_topics.registry import Registry, open_registry, served_bundle
+from train.verdict import Verdict, verdict_that_counts, write_verdict
 
 app = typer.Typer(no_args_is_help=True, help="模型包与模型库。Model bundles and their registry.")
 
@@ -130,7 +130,9 @@ def promote(
     force: Annotated[
         bool,
         typer.Option(
-            "--force", help="即使会失去主题或评判未过。Also if topics are lost by it, or the gate refused it."
+            "--force",
+            help="即使会失去主题、评判未过或未与服务所用者比较。Also if topics are lost by it, or the gate refused it "
+            "or compared it with another than what serves.",
         ),
     ] = False,
 ) -> None:
@@ -139,8 +141,10 @@ def promote(
     给出目录则先将其加入模型库。A folder is added to the registry first.
     """
     registry = open_registry(context.obj)
-    _ask_the_gate(_folder(context.obj, version), force)
-    known = registry.add(Path(version)) if _is_folder(version) else version
+    bundle = _folder(context.obj, version)
+    verdict = _ask_the_gate(context.obj, registry, bundle, force)
+    known = registry.add(bundle) if _is_folder(version) else registry.find(version)
+    _keep(verdict, registry)
     typer.echo(f"已发布 promoted: {registry.promote(known, force=force)}")
 
 
@@ -150,16 +154,40 @@ def rollback(context: typer.Context) -> None:
     typer.echo(f"已退回 rolled back; now serves: {open_registry(context.obj).rollback()}")
 
 
-def _ask_the_gate(bundle: Path, force: bool) -> None:
-    """Refuse what the gate has refused; say so where it has not judged."""
-    verdict = verdict_of(bundle)
+def _ask_the_gate(settings: Settings, registry: Registry, bundle: Path, force: bool) -> Verdict | None:
+    """The verdict on a bundle. Refuse what the gate has refused, and what it has not compared with what serves now
+    unless that has served before; say so where it has not judged."""
+    version, serving = load_bundle(bundle).version, _serving(settings)
+    folders = [bundle, registry.path(version)] if version in registry else [bundle]
+    verdict = verdict_that_counts(version, folders, serving)
+    _keep(verdict, registry)
     if verdict is None:
         typer.echo(f"未经评判 not judged by the gate; to judge it: policy-topics gate {bundle}", err=True)
-    elif not verdict.passed and not force:
+    elif not (verdict.passed or force):
         failed = ", ".join(rule.name for rule in verdict.rules if not rule.passed)
         raise RegistryError(
             f"{bundle}: the gate has refused it ({failed}); train a better one, or promote with --force"
         )
+    elif not force and serving not in (None, verdict.incumbent) and not registry.has_served(version):
+        raise RegistryError(
+            f"{bundle}: the gate has compared it with {verdict.incumbent}, but {serving} serves now; judge it again "
+            f"(policy-topics gate {bundle}), or promote with --force"
+        )
+    return verdict
+
+
+def _keep(verdict: Verdict | None, registry: Registry) -> None:
+    """Have the registry's copy of a version say the same as the folder that it comes from."""
+    if verdict and verdict.candidate in registry:
+        write_verdict(verdict, registry.path(verdict.candidate))
+
+
+def _serving(settings: Settings) -> str | None:
+    """The version that serves; none where that is broken: promoting another is the way out."""
+    try:
+        return load_bundle(served_bundle(settings)).version
+    except (BundleError, RegistryError):
+        return None
 
 
 def _folder(settings: Settings, name: str) -> Path:

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 
 from configs.settings import Settings
-from policy_topics.errors import PolicyTopicsError
+from policy_topics.errors import PolicyTopicsError, how_to_install
 from policy_topics.registry import served_bundle
 from serve.archive.job import Form, Job, Where
 
@@ -47,9 +47,13 @@ def score(
     if engine is Where.ray:
         _require({"ray": "ray"})
     # Imported here: what serves needs none of it.
+    from serve.archive.output import part_files
     from serve.archive.pipeline import run
 
     job = Job(inputs, out, served_bundle(settings), settings, engine, ray_address, tuple(dict.fromkeys(also or ())))
+    for form in job.forms:  # told now, and not when all has been scored
+        if (out / form).exists():
+            part_files(out / form, form)
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)
     try:
         summary = run(job, console)
@@ -71,4 +75,4 @@ def score(
 def _require(modules: dict[str, str]) -> None:
     for module, extra in modules.items():
         if not find_spec(module):
-            raise PolicyTopicsError(f"{module} is not installed; pip install 'policy-topics[{extra}]'. 缺少依赖。")
+            raise PolicyTopicsError(f"{module} is not installed; {how_to_install(extra)}. 缺少依赖。")

@@ -14,7 +14,7 @@ from cli.importing import refuse_existing, write_or_explain
 from configs.settings import Settings, load_settings, resolve, resolve_database
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier, Prediction
-from policy_topics.errors import PolicyTopicsError
+from policy_topics.errors import PolicyTopicsError, how_to_install
 from policy_topics.feedback.corrections import clean_sha256
 from policy_topics.registry import served_bundle
 from policy_topics.text import clean
@@ -52,7 +52,7 @@ def suggest_command(
     """
     for module, extra in {"pyarrow": "archive", "fsspec": "archive", "sklearn": "train"}.items():
         if not find_spec(module):
-            raise PolicyTopicsError(f"{module} is not installed; pip install 'policy-topics[{extra}]'. 缺少依赖。")
+            raise PolicyTopicsError(f"{module} is not installed; {how_to_install(extra)}. 缺少依赖。")
     # Imported here: what serves needs none of it.
     from policy_topics.feedback.store import Store
     from serve.archive.inputs import list_sources

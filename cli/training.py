@@ -6,6 +6,7 @@ import errno
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from shutil import disk_usage
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -23,6 +24,11 @@ from policy_topics.registry import served_bundle
 if TYPE_CHECKING:
     from train.dataset import LabelledParagraph
     from train.pretrain import Progress
+
+_TORCH_COULD_NOT_WRITE = ("inline_container.cc", "iostream error")
+"""Words of its faults where `torch.save` could not write all of a file."""
+_HARDLY_ANY_ROOM = 64 * 2**20
+"""Bytes; a disk with less is as good as full."""
 
 
 def train(
@@ -246,7 +252,21 @@ def _together(named: Sequence[Path], more: Sequence[Path] | None) -> list[Path]:
 def _disk_with_room(folder: Path) -> Iterator[None]:
     try:
         yield
-    except OSError as fault:
-        if fault.errno != errno.ENOSPC:
+    except Exception as fault:
+        if not _is_of_a_full_disk(fault, folder):
             raise
-        raise TrainingError(f"the disk is full; make room and do the same again: it goes on in {folder}") from fault
+        raise TrainingError(
+            f"磁盘已满，请腾出空间后重新执行，将从 {folder} 继续。"
+            f"The disk is full; make room and do the same again: it goes on in {folder}"
+        ) from fault
+
+
+def _is_of_a_full_disk(fault: Exception, folder: Path) -> bool:
+    """Whether there was no room to write in the folder: libraries say so in ways of their own."""
+    if isinstance(fault, OSError):
+        return fault.errno == errno.ENOSPC
+    if f"(os error {errno.ENOSPC})" in str(fault):  # safetensors and tokenizers, which are written in Rust
+        return True
+    # torch says that a write failed and not why; what it wrote until then is still there and fills the disk
+    unwritten = isinstance(fault, RuntimeError) and any(words in str(fault) for words in _TORCH_COULD_NOT_WRITE)
+    return unwritten and disk_usage(folder).free < _HARDLY_ANY_ROOM

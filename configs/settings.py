@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import difflib
+import json
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -182,6 +183,7 @@ def load_settings(file: Path | None = None, flags: Mapping[str, Any] | None = No
     for origin, layer in layers.items():
         _refuse_unknown(layer, defaults, str(file) if origin == "file" else "flags")
     _refuse_unknown(_environment_keys(), defaults, "the environment")
+    _refuse_no_json(defaults)
 
     class Layered(Settings):
         @classmethod
@@ -219,7 +221,7 @@ def _validated(read: Callable[[], Settings]) -> Settings:
     except ValidationError as fault:
         faults = "\n".join(f"  {'.'.join(map(str, e['loc']))}: {e['msg']} (got {e['input']!r})" for e in fault.errors())
         raise SettingsError(f"settings that cannot be used:\n{faults}\nEach is explained in {DEFAULT_FILE}") from None
-    except ValueError as fault:  # an environment variable that is not JSON where a list is due
+    except ValueError as fault:  # of a variable in small letters, which is read too
         raise SettingsError(f"settings that cannot be used: {fault}") from None
 
 
@@ -260,8 +262,33 @@ def _nested(flags: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _environment_keys() -> dict[str, Any]:
-    names = (name for name in os.environ if name.startswith(ENV_PREFIX) and name != ENV_FILE)
-    return _nested({name.removeprefix(ENV_PREFIX).lower().replace("__", "."): os.environ[name] for name in names})
+    return _nested({_dotted(name): os.environ[name] for name in _variables()})
+
+
+def _variables() -> list[str]:
+    """The names of the environment's variables that are settings."""
+    return [name for name in os.environ if name.startswith(ENV_PREFIX) and name != ENV_FILE]
+
+
+def _dotted(name: str) -> str:
+    return name.removeprefix(ENV_PREFIX).lower().replace("__", ".")
+
+
+def _refuse_no_json(defaults: Mapping[str, Any]) -> None:
+    """Raise on a variable of the environment that is no JSON where a list or a mapping is due."""
+    for name in _variables():
+        default: Any = defaults
+        for key in _dotted(name).split("."):
+            default = default.get(key) if isinstance(default, Mapping) else None
+        if isinstance(default, list | Mapping):
+            try:
+                json.loads(os.environ[name])
+            except ValueError:
+                form = """'["a", "b"]' or '[1, 2]'""" if isinstance(default, list) else """'{"a": 1}'"""
+                raise SettingsError(
+                    f"{name}={os.environ[name]}: in an environment variable this setting is JSON; write it as {form}. "
+                    "此环境变量须为 JSON。"
+                ) from None
 
 
 def _refuse_unknown(layer: Mapping[str, Any], known: Mapping[str, Any], origin: str, prefix: str = "") -> None:

@@ -11,10 +11,10 @@ import hashlib
 import json
 from dataclasses import dataclass
 from importlib import metadata
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError, field_validator
 
 from configs.taxonomy import Taxonomy, TaxonomyError, faults_of, load_taxonomy
 from policy_topics.calibration import Calibration, load_calibration
@@ -53,6 +53,15 @@ class Manifest(BaseModel):
     """Version of the bundle whose weights the training started from, if any."""
     files: dict[str, str]
     """sha256 of every other file, by path inside the bundle."""
+
+    @field_validator("files")
+    @classmethod
+    def _stay_inside(cls, files: dict[str, str]) -> dict[str, str]:
+        for name in files:
+            path = PurePosixPath(name)
+            if path.is_absolute() or ".." in path.parts:
+                raise ValueError(f"{name}: leads out of the bundle; whoever made it may mean harm, do not use it")
+        return files
 
     def content_version(self) -> str:
         """What `version` must be."""

@@ -8,6 +8,12 @@ from __future__ import annotations
 from typing import ClassVar
 
 
+def how_to_install(extra: str) -> str:
+    """The fix where a package of an extra of pyproject.toml is missing. It names no index: none has this program."""
+    pip = f".venv/bin/pip install -c constraints.txt -e '.[{extra}]'"
+    return f"in the folder of policy-topics: {'make setup-train' if extra == 'train' else pip}"
+
+
 class PolicyTopicsError(Exception):
     """Root of the faults that a user can do something about."""
 

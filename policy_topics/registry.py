@@ -17,21 +17,14 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from configs.settings import EMBEDDED, Settings, resolve
 from configs.taxonomy import TaxonomyError, load_taxonomy
-from configs.tracking import switch_off_tracking
-from policy_topics.bundle import MANIFEST, Bundle, load_bundle
+from policy_topics.bento_store import MODEL, models, stage
+from policy_topics.bundle import Bundle, load_bundle
 from policy_topics.durable import locked, sync
-from policy_topics.errors import RegistryError
+from policy_topics.errors import BundleError, RegistryError
 from policy_topics.promotions import Mark, Promotion, Promotions
-
-if TYPE_CHECKING:
-    from bentoml._internal.models import ModelStore
-
-MODEL = "policy_topics"
-"""Name of the one BentoML model; bundles are versions of it. Their own names may have signs that BentoML refuses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +61,9 @@ class Registry:
         self._promotions = Promotions(folder / "promotions.json")
 
     def add(self, bundle: Path) -> str:
-        """Copy a bundle into the registry, for good, and return its version. One that is there already is left alone.
+        """Copy a bundle into the registry, for good, and return its version.
+
+        One that is there already is left alone, unless it is damaged: then the whole one takes its place.
 
         Raises:
             BundleError: the bundle cannot be used.
@@ -77,11 +72,14 @@ class Registry:
         opened = load_bundle(bundle)
         place = self._place(opened.version)
         with self._changing():
-            if not place.exists():
+            if not _holds(place / "bundle", opened.version):
                 try:
                     shutil.rmtree(self._adding, ignore_errors=True)  # of a process that was killed here
-                    staged = self._stage(opened)
+                    self._adding.mkdir()
+                    staged = stage(opened, self._adding)
                     place.parent.mkdir(parents=True, exist_ok=True)
+                    if place.exists():  # and does not load: cut off behind this, it is not there instead
+                        place.rename(self._adding / "damaged")
                     staged.rename(place)
                     sync(place.parent)
                 finally:
@@ -96,19 +94,7 @@ class Registry:
         """
         if not self._ids():
             return []
-        switch_off_tracking()
-        import bentoml.models
-        from bentoml.exceptions import BentoMLException
-
         promoted = self._promotions.standing()[-1:]
-        try:
-            models = bentoml.models.list(MODEL, _model_store=_model_store(self._store))
-        except BentoMLException as fault:
-            raise RegistryError(
-                f"{self._store / MODEL}: {fault} A folder there is not whole (the registry leaves none like that, "
-                "but a `bentoml models delete` that was cut off does); remove it"
-            ) from None
-        models.sort(key=lambda model: model.creation_time)
         return [
             Entry(
                 version=str(model.tag.version),
@@ -118,8 +104,11 @@ class Registry:
                 promoted=[model.tag.version] == promoted,
                 path=self._place(str(model.tag.version)) / "bundle",
             )
-            for model in models
+            for model in models(self._store)
         ]
+
+    def __contains__(self, version: str) -> bool:
+        return version in self._ids()
 
     def find(self, prefix: str) -> str:
         """The version that begins like this.
@@ -210,6 +199,10 @@ class Registry:
         """
         return self._promotions.history()
 
+    def has_served(self, version: str) -> bool:
+        """Whether a version is or was promoted."""
+        return any(change.version == version for change in self.history())
+
     def mark(self) -> Mark:
         """Another one after every promotion and rollback; costs one look at a file's date."""
         return self._promotions.mark()
@@ -220,33 +213,6 @@ class Registry:
     def _ids(self) -> list[str]:
         place = self._store / MODEL
         return sorted(folder.name for folder in place.iterdir() if folder.is_dir()) if place.is_dir() else []
-
-    def _stage(self, bundle: Bundle) -> Path:
-        """The BentoML model of a bundle, whole and on the disk, in a folder beside the store.
-
-        BentoML writes a model in place, and where that is cut off its whole store cannot be listed any more. So it
-        writes into a store of its own, and without the bundle's files: those it would copy twice, by way of /tmp.
-        """
-        switch_off_tracking()
-        import bentoml.models
-
-        manifest = bundle.manifest
-        about = {"name": manifest.name, "parent": manifest.parent or "", "taxonomy": manifest.taxonomy}
-        self._adding.mkdir()
-        with bentoml.models.create(
-            f"{MODEL}:{bundle.version}", metadata=about, _model_store=_model_store(self._adding)
-        ):
-            pass
-        staged = self._adding / MODEL / bundle.version
-        for name in (*manifest.files, MANIFEST):
-            target = staged / "bundle" / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(bundle.path / name, target)
-            target.chmod(0o444)
-        load_bundle(staged / "bundle")
-        for path in (*staged.rglob("*"), staged):
-            sync(path)
-        return staged
 
     def _refuse_to_lose_topics(self, candidate: Bundle) -> None:
         try:
@@ -301,8 +267,9 @@ def promotion_mark(settings: Settings) -> Mark:
     return open_registry(settings).mark() if settings.registry and settings.bundle is None else None
 
 
-def _model_store(folder: Path) -> ModelStore:
-    """BentoML's store in a folder of ours. Its public way to say where, BENTOML_HOME, is one for the whole process."""
-    from bentoml._internal.models import ModelStore
-
-    return ModelStore(folder)
+def _holds(folder: Path, version: str) -> bool:
+    """Whether the bundle of this version is there, and whole."""
+    try:
+        return load_bundle(folder).version == version
+    except BundleError:
+        return False

@@ -81,9 +81,13 @@ def encrypted_zip(members: dict[str, bytes]) -> bytes:
     return bytes(data)
 
 
-def tar_file(members: dict[str, bytes], mode: str = "w", links: tuple[str, ...] = ()) -> bytes:
+def tar_file(
+    members: dict[str, bytes], mode: str = "w", links: tuple[str, ...] = (), encoding: str | None = None
+) -> bytes:
+    """With an encoding: as programs wrote it before names were always UTF-8."""
     file = io.BytesIO()
-    with tarfile.open(fileobj=file, mode=mode) as archive:  # type: ignore[call-overload]
+    form = tarfile.GNU_FORMAT if encoding else tarfile.PAX_FORMAT
+    with tarfile.open(fileobj=file, mode=mode, format=form, encoding=encoding) as archive:  # type: ignore[call-overload]
         for name, content in members.items():
             entry = tarfile.TarInfo(name)
             entry.size = len(content)
@@ -117,6 +121,7 @@ GOOD: dict[str, Callable[[], bytes]] = {
     "rows.tsv": lambda: CSV.decode().replace(",", "\t").encode(),
     "excel.csv": lambda: b"\xef\xbb\xbf" + CSV.decode().replace(",", ";").encode(),
     "gb.csv": lambda: CSV.decode().encode("gb18030"),
+    "bare.csv": lambda: CSV.decode().encode("utf-16-le"),
     "rows.jsonl": lambda: JSONL,
     "wide.jsonl": lambda: JSONL.decode().encode("utf-16"),
     "rows.parquet": lambda: parquet_file({"id": ["a", "b"], "text": [FARMS, SCHOOLS]}),
@@ -189,7 +194,7 @@ def read_source(address: str, name: str, characters: int = 5_000_000, done: int 
             found.rows.extend(message.rows)
         elif isinstance(message, Finished):
             found.finished[message.name] = message
-        else:
+        elif isinstance(message, SourceDone):
             found.source = message
     return found
 

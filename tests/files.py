@@ -1,4 +1,4 @@
-"""Files of labelled paragraphs as other programs write them."""
+"""Files of labelled paragraphs as other programs write them, and what an import makes of them."""
 
 from __future__ import annotations
 
@@ -9,6 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import openpyxl
+
+from configs.taxonomy import load_taxonomy
+from train.importing import Imported, import_files
+
+TAXONOMY = load_taxonomy()
 
 
 def lines(file: Path, *records: Any) -> Path:
@@ -36,3 +41,16 @@ def workbook(file: Path, **sheets: Sequence[Sequence[Any]]) -> Path:
             sheet.append(list(row))
     book.save(file)
     return file
+
+
+def imported(*files: Path, **options: Any) -> Imported:
+    return import_files(files, TAXONOMY, **options)
+
+
+def labels(result: Imported) -> list[list[str]]:
+    return [row["labels"] for row in result.rows]
+
+
+def reasons(result: Imported) -> dict[str, str]:
+    """Why records were refused, by the end of their place behind the file's folder."""
+    return {Path(each.place).name: "; ".join(each.reasons) for each in result.report.refused}

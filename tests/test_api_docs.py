@@ -14,10 +14,16 @@ from starlette.applications import Starlette
 from starlette.testclient import TestClient
 
 from configs.settings import EMBEDDED, HOME, load_settings
+from configs.taxonomy import MOST_TOPICS
 from policy_topics.classifier import Classifier
+from policy_topics.documents import LARGEST_UNPACKED
 from serve.app import create_app
+from serve.explain import MOST_READINGS
 from serve.openapi.document import openapi
-from serve.problems import CODES
+from serve.problems import CODES, MOST_ERRORS
+from serve.reading import MAX_OPTIONS_BYTES
+from serve.schemas import QUEUE_SHOWN, DocumentRequest, Item
+from serve.uploads.pool import MOST_WAITING
 from tests.listening import listening
 from tests.service import serving
 
@@ -74,6 +80,20 @@ def test_the_limits_are_those_of_the_settings() -> None:
     settings = load_settings()
     for section, name, value in re.findall(r"^\| `(serve|feedback)\.(\w+)` \| ([\d,]+)", DOCS, re.MULTILINE):
         assert getattr(getattr(settings, section), name) == int(value.replace(",", "")), name
+
+
+def test_the_fixed_limits_are_those_of_the_code() -> None:
+    (fixed,) = re.findall(r"^Fixed are (.*?)\n\n", DOCS, re.MULTILINE | re.DOTALL)
+    name = DocumentRequest.model_json_schema()["properties"]["name"]
+    id, _ = Item.model_json_schema()["properties"]["id"]["anyOf"]
+    assert f"{name['maxLength']} characters" in fixed and id["maxLength"] == name["maxLength"]
+    assert f"{LARGEST_UNPACKED >> 20} MiB" in fixed
+    assert f"{MAX_OPTIONS_BYTES >> 10} KiB" in fixed
+    assert f"{MOST_WAITING} files" in fixed
+    assert f"first {MOST_ERRORS} fields" in fixed
+    assert MOST_TOPICS == 4 and "four topics" in fixed
+    assert re.search(rf"more than {MOST_READINGS}\s+words", DOCS)
+    assert f"`?limit=` ({QUEUE_SHOWN}," in DOCS
 
 
 def send(service: TestClient, curl: str) -> Any:

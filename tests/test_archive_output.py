@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import csv
+import errno
 import json
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,7 +17,7 @@ from serve.archive.export import export
 from serve.archive.faults import Duplicate, Fault, OutputError
 from serve.archive.formats import Row
 from serve.archive.job import Form
-from serve.archive.ledger import Model
+from serve.archive.ledger import FILE, Model
 from serve.archive.output import ROWS, Output
 from serve.archive.reading import Finished
 from serve.archive.scoring import Scored, Topics
@@ -160,6 +162,68 @@ def test_a_missing_part_and_a_strange_file_are_named(tmp_path: Path) -> None:
         pass
 
 
+def test_parts_without_their_ledger_are_kept_and_the_loss_is_named(tmp_path: Path) -> None:
+    with output(tmp_path) as opened:
+        complete(opened, "a", "b")
+    ledger = tmp_path / FILE
+    kept = ledger.rename(tmp_path / "kept")
+    for _ in range(2):
+        with pytest.raises(OutputError, match=r"ledger\.sqlite is missing"), output(tmp_path):
+            pass
+        ledger.touch()  # as a full disk may leave it
+    assert len(ids(tmp_path)) == 6
+    kept.rename(ledger)
+    with output(tmp_path) as opened:
+        assert opened.admit("a", "hash of a") is None
+
+
+def test_parts_that_the_ledger_cannot_know_of_are_kept_and_named(tmp_path: Path) -> None:
+    with output(tmp_path) as opened:
+        complete(opened, "a")
+        older = (tmp_path / FILE).read_bytes()
+    with output(tmp_path) as opened:
+        complete(opened, "b")
+        complete(opened, "c")
+    (tmp_path / FILE).write_bytes(older)
+    with (
+        pytest.raises(OutputError, match=r"part-000003\.parquet: ledger\.sqlite knows of no such part"),
+        output(tmp_path),
+    ):
+        pass
+    assert len(ids(tmp_path)) == 9
+
+
+def test_a_place_that_cannot_be_written_to_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for folder in (tmp_path / "file", tmp_path / "file" / "out"):
+        with pytest.raises(OutputError, match=f"{folder}: cannot be written to"), output(folder):
+            pass
+    (tmp_path / FILE).write_text("no ledger", "utf-8")
+    with pytest.raises(OutputError, match=r"ledger\.sqlite cannot be read or written"), output(tmp_path):
+        pass
+
+
+def test_a_full_disk_is_named_and_nothing_is_lost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(descriptor: int) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with output(tmp_path) as opened:
+        complete(opened, "a")
+        with monkeypatch.context() as patched:
+            patched.setattr(os, "fsync", full)
+            with pytest.raises(OutputError, match="No space left on device"):
+                complete(opened, "b")
+        assert [file.name for file in (tmp_path / ROWS).iterdir()] == ["part-000001.parquet"]
+    with output(tmp_path) as opened:
+        opened.ledger._base.execute("PRAGMA max_page_count = 1")  # from now on it cannot grow
+        with pytest.raises(OutputError, match="disk is full"):
+            complete(opened, *(f"{n}" for n in range(500)))
+    with output(tmp_path) as opened:
+        complete(opened, "a", "b")
+    assert {each.partition("#")[0] for each in ids(tmp_path)} >= {"a", "b"}
+    assert len(ids(tmp_path)) == len(set(ids(tmp_path)))
+
+
 def test_one_file_met_twice_is_scored_once_and_two_of_one_name_are_told_apart(tmp_path: Path) -> None:
     with output(tmp_path) as opened:
         assert opened.admit("a", "hash") == 0
@@ -180,6 +244,68 @@ def test_broken_inputs_are_tried_again_and_leave_the_quarantine_once_they_are_me
         complete(opened, "a")
         assert dict(opened.ledger.quarantine()) == {}
         assert opened.ledger.totals()["inputs_done"] == 1
+
+
+def test_faults_that_have_passed_leave_the_quarantine_when_an_input_is_found_done(tmp_path: Path) -> None:
+    lasting = Fault("bad_rows", "2 rows not scored")
+    with output(tmp_path) as opened:
+        opened.admit("a", "hash of a")
+        opened.add(rows("a", 0, 3))
+        opened.finish(Finished("a", "hash of a", 3, faults=(lasting,)))
+        opened.commit()
+    for code in ("unreachable", "timed_out", "crashed"):
+        with output(tmp_path) as opened:
+            opened.finish(Finished("a", None, faults=(Fault(code, "once"),)))
+            opened.commit()
+            opened.ledger.note_run(1, 0)
+            assert [fault.code for _, fault in opened.ledger.quarantine()] == ["bad_rows", code]
+        with output(tmp_path) as opened:
+            assert opened.admit("a", "hash of a") is None
+            assert list(opened.ledger.quarantine()) == [("a", lasting)]
+
+
+def test_inputs_that_a_whole_run_does_not_meet_leave_the_quarantine(tmp_path: Path) -> None:
+    gone, broken, partly = "gone", "broken", "partly"
+    with output(tmp_path) as opened:
+        opened.finish(Finished(gone, None, faults=(Fault("unreachable", "away"),)))
+        opened.finish(Finished(broken, "hash", faults=(Fault("damaged", "cut"),)))
+        opened.finish(Finished(partly, "hash", faults=(Fault("partly_read", "its rows stay"),)))
+        opened.commit()
+    with output(tmp_path) as opened:
+        opened.admit(broken, "hash")
+        opened.finish(Finished(broken, "hash", faults=(Fault("damaged", "cut"),)))
+        opened.commit()
+        assert [name for name, _ in opened.ledger.quarantine()] == [broken, gone, partly]  # the run may be cut off
+        opened.ledger.note_run(1, 0)
+        assert [name for name, _ in opened.ledger.quarantine()] == [broken, partly]
+
+
+def test_an_input_that_was_out_of_reach_can_be_met_again_in_the_same_run(tmp_path: Path) -> None:
+    with output(tmp_path) as opened:
+        opened.finish(Finished("a", None, faults=(Fault("unreachable", "once"),)))
+        opened.commit()
+        complete(opened, "a")
+        assert opened.admit("a", "hash of a") is None
+        assert list(opened.ledger.quarantine()) == []
+
+
+def test_files_of_others_beside_the_parts_in_another_form_are_kept_and_named(tmp_path: Path) -> None:
+    with output(tmp_path) as opened:
+        complete(opened, "a")
+        parts = opened.files()
+    folder = tmp_path / "csv"
+    export(parts, folder, Form.csv)
+    (folder / ".part-000009.csv.tmp").touch()  # of a run that was killed
+    export(parts, folder, Form.csv)
+    assert [file.name for file in folder.iterdir()] == ["part-000001.csv"]
+    for strange in (folder / "mine.csv", folder / "part-000002.csv.bak"):
+        strange.touch()
+        with pytest.raises(OutputError, match=f"{strange.name} is not of this program"):
+            export(parts, folder, Form.csv)
+        strange.unlink()  # which fails if it is gone
+    (folder / "part-000002.csv").mkdir()
+    with pytest.raises(OutputError, match=r"part-000002\.csv is not of this program"):
+        export(parts, folder, Form.csv)
 
 
 def test_parts_are_written_as_json_lines_and_csv_on_request(tmp_path: Path) -> None:

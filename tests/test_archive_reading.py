@@ -2,20 +2,26 @@
 
 from __future__ import annotations
 
+import errno
 import gzip
 import hashlib
 import io
 import json
 import os
+import select
 import stat
 import zipfile
+from collections.abc import Callable
 from pathlib import Path
+from typing import BinaryIO
 
-import fsspec
 import pytest
 
+from configs.settings import load_settings
+from serve.archive import inputs, reading, word
 from serve.archive.formats import Row
-from serve.archive.inputs import InputError, list_sources
+from serve.archive.inputs import Source
+from serve.archive.reading import CHUNK_ROWS, Reader
 from tests.archives import (
     BROKEN,
     CSV,
@@ -70,6 +76,26 @@ def test_an_old_word_file_is_read_with_the_converter_of_the_machine(
     assert "not a Word document" in read.finished["old.doc"].faults[0].reason
 
 
+def test_a_converter_that_hangs_is_ended_with_all_that_it_started(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    programs = tmp_path / "bin"
+    programs.mkdir()
+    fifo = tmp_path / "held open while one of them lives"
+    os.mkfifo(fifo)
+    script = f"#!/bin/sh\n/bin/sleep 60 > '{fifo}' &\nwait\n"
+    (programs / "soffice").write_text(script, "utf-8")
+    (programs / "soffice").chmod(0o755)
+    monkeypatch.setenv("PATH", str(programs))
+    monkeypatch.setattr(word, "_SECONDS", 2)
+    with open(os.open(fifo, os.O_RDONLY | os.O_NONBLOCK), "rb") as held:
+        read = read_bytes(tmp_path, "old.doc", BROKEN["old.doc"][0]())
+        ready, _, _ = select.select([held], [], [], 10)
+    assert ready  # nobody writes any more
+    assert read.faults == {"old.doc": ["damaged"]}
+    assert "not converted within 2 s" in read.finished["old.doc"].faults[0].reason
+
+
 def test_rows_that_cannot_be_read_are_counted_and_the_rest_is_taken(tmp_path: Path) -> None:
     lines = [json.dumps({"text": FARMS}), "{broken", "[]", '{"text": 5}', "", json.dumps({"text": SCHOOLS})]
     read = read_bytes(tmp_path, "rows.jsonl", "\n".join(lines).encode())
@@ -84,6 +110,45 @@ def test_a_row_of_a_csv_file_with_too_few_fields_is_counted(tmp_path: Path) -> N
     read = read_bytes(tmp_path, "rows.csv", CSV + b"c\n")
     assert read.texts == [FARMS, SCHOOLS]
     assert read.faults == {"rows.csv": ["bad_rows"]}
+
+
+@pytest.mark.parametrize(
+    "head",
+    [
+        "",
+        "".join(f"{n},a row in English\n" for n in range(300)),
+        "".join(f"{n},a row in English\n" for n in range(9000)),
+    ],
+    ids=["none", "of a page", "longer than what is looked at"],
+)
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030", "utf-16-le", "utf-16-be"])
+def test_the_encoding_of_a_table_is_told_by_its_first_line_that_is_not_english(
+    tmp_path: Path, encoding: str, head: str
+) -> None:
+    read = read_bytes(tmp_path, "rows.csv", f"id,text\n{head}x,{FARMS}\ny,{SCHOOLS}".encode(encoding))
+    assert read.faults == {}
+    assert read.texts[-2:] == [FARMS, SCHOOLS]
+    assert len(read.rows) == head.count("\n") + 2
+    (row,) = read_bytes(tmp_path, "row.csv", f"id,text\nx,{FARMS}".encode(encoding)).rows
+    assert row.text == FARMS
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "gb18030"])
+@pytest.mark.parametrize("name", ["rows.jsonl", "rows.csv"])
+def test_a_row_with_bytes_that_fit_no_encoding_is_counted(tmp_path: Path, name: str, encoding: str) -> None:
+    table = {"rows.jsonl": '{"text": "%s"}\n' * 3, "rows.csv": "text\n" + "%s\n" * 3}[name]
+    data = (table % (FARMS, f"{FARMS}?", SCHOOLS)).encode(encoding).replace(b"?", b"\xff")
+    read = read_bytes(tmp_path, name, data)
+    assert [(row.index, row.text) for row in read.rows] == [(0, FARMS), (2, SCHOOLS)]
+    (fault,) = read.finished[name].faults
+    assert fault.code == "bad_rows"
+    assert "1 rows" in fault.reason and "fit no encoding" in fault.reason
+    assert read.finished[name].replaced
+
+
+def test_a_row_may_hold_the_sign_for_what_was_lost_before(tmp_path: Path) -> None:
+    read = read_bytes(tmp_path, "rows.csv", f"text\n{FARMS}\ufffd\n".encode())
+    assert (read.texts, read.faults) == ([f"{FARMS}\ufffd"], {})
 
 
 def test_rows_in_front_of_a_fault_are_kept(tmp_path: Path) -> None:
@@ -162,6 +227,26 @@ def test_names_of_old_chinese_zip_files_are_read(tmp_path: Path) -> None:
     assert {row.document for row in read_bytes(tmp_path, "a.zip", data).rows} == {"a.zip/文.txt"}
 
 
+def test_names_of_old_chinese_tar_files_are_read(tmp_path: Path) -> None:
+    texts = {"政府/报告.txt": FARMS, "政府/公告.txt": SCHOOLS}
+    data = tar_file({name: text.encode() for name, text in texts.items()}, encoding="gb18030")
+    read = read_bytes(tmp_path, "a.tar", data)
+    assert {row.document: row.text for row in read.rows} == {f"a.tar/{name}": text for name, text in texts.items()}
+
+
+@pytest.mark.parametrize(
+    "harm",
+    [lambda tar: tar[:1024], lambda tar: tar[:1300], lambda tar: tar[:1024] + b"\xff" * 16 + tar[1040:]],
+    ids=["cut between files", "cut in a header", "a damaged header"],
+)
+def test_a_tar_file_that_breaks_off_is_named_and_what_was_read_stays(
+    tmp_path: Path, harm: Callable[[bytes], bytes]
+) -> None:
+    read = read_bytes(tmp_path, "a.tar", harm(tar_file({"good.txt": LINES.encode(), "lost.txt": LINES.encode()})))
+    assert read.texts == [FARMS, SCHOOLS]
+    assert read.faults == {"a.tar": ["damaged"]}
+
+
 @pytest.mark.parametrize("name", ["../evil.txt", "/etc/evil.txt", "a/../../evil.txt", "..\\evil.txt", "C:/evil.txt"])
 @pytest.mark.parametrize("form", [zip_file, tar_file])
 def test_names_that_lead_out_of_an_archive_are_refused_and_the_rest_is_read(tmp_path: Path, form, name: str) -> None:  # type: ignore[no-untyped-def]
@@ -222,6 +307,58 @@ def test_what_is_done_is_not_read_again(tmp_path: Path) -> None:
     assert read.source.skipped == 1
 
 
+def test_whatever_takes_long_gives_signs_of_life(tmp_path: Path) -> None:
+    told: list[object] = []
+
+    def admit(name: str, sha256: str) -> int:
+        told.append("admitted")
+        return 50_000  # all are done: they are passed over
+
+    reader = Reader(admit, lambda texts: [], load_settings().archive, lambda *place: told.append(place))
+    (tmp_path / "rows.jsonl").write_bytes(JSONL * 25_000)
+    list(reader.read(Source(str(tmp_path / "rows.jsonl"), "rows.jsonl", 0)))
+    admitted = told.index("admitted")
+    assert told[:admitted].count(("rows.jsonl", None)) > 10  # while it was hashed
+    assert told[admitted:].count(("rows.jsonl", None)) > 50_000 / CHUNK_ROWS
+
+
+def test_a_file_of_an_archive_is_announced_before_it_is_unpacked(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    told: list[object] = []
+
+    def at(name: str, number: int | None) -> None:
+        if told[-1:] != [(name, number)]:
+            told.append((name, number))
+
+    def spool(stream: BinaryIO) -> tuple[BinaryIO, str]:
+        told.append("unpacked")
+        return inputs.spool(stream)
+
+    monkeypatch.setattr(reading, "spool", spool)
+    (tmp_path / "a.zip").write_bytes(zip_file({"1.txt": LINES.encode(), "2.txt": LINES.encode()}))
+    reader = Reader(lambda *_: None, lambda texts: [], load_settings().archive, at)
+    list(reader.read(Source(str(tmp_path / "a.zip"), "a.zip", 0)))
+    archive, first, second = ("a.zip", None), ("a.zip/1.txt", 0), ("a.zip/2.txt", 1)
+    assert told == [archive, first, "unpacked", first, archive, second, "unpacked", second, archive]
+
+
+def test_a_file_for_whose_copy_there_is_no_room_is_named_and_the_others_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def spool(stream: BinaryIO) -> tuple[BinaryIO, str]:
+        copy, sha256 = inputs.spool(stream)
+        if sha256 == hashlib.sha256(b"large").hexdigest():
+            raise OSError(errno.ENOSPC, "No space left on device")
+        return copy, sha256
+
+    monkeypatch.setattr(reading, "spool", spool)
+    read = read_bytes(tmp_path, "a.zip", zip_file({"large.txt": b"large", "good.txt": LINES.encode()}))
+    assert read.faults == {"a.zip/large.txt": ["no_room"]}
+    assert "TMPDIR" in read.finished["a.zip/large.txt"].faults[0].reason
+    assert read.texts == [FARMS, SCHOOLS]
+
+
 def test_inputs_are_known_by_their_content(tmp_path: Path) -> None:
     data = {"a.txt": LINES.encode(), "a.txt.gz": gzip.compress(LINES.encode(), mtime=0)}
     for name, content in data.items():
@@ -229,74 +366,3 @@ def test_inputs_are_known_by_their_content(tmp_path: Path) -> None:
     archive = read_bytes(tmp_path, "a.zip", zip_file(data))
     hashes = {name.removeprefix("a.zip/"): each.sha256 for name, each in archive.finished.items()}
     assert hashes == {"a.zip": None, **{name: hashlib.sha256(data[name]).hexdigest() for name in data}}
-
-
-# What there is to read
-
-
-def names(*addresses: object, leave_out: Path = Path("/nowhere")) -> list[str]:
-    return [source.name for source in list_sources([str(address) for address in addresses], leave_out)]
-
-
-@pytest.fixture
-def tree(tmp_path: Path) -> Path:
-    for name in ("in/b.txt", "in/a/2.txt", "in/a/1[1].txt", "in/.git/x.txt", "in/.hidden.txt", "in/out/part.parquet"):
-        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
-        (tmp_path / name).write_text(FARMS, "utf-8")
-    return tmp_path / "in"
-
-
-def test_folders_are_walked_in_order_without_hidden_files_and_the_output(tree: Path) -> None:
-    assert names(tree, leave_out=tree / "out") == ["in/b.txt", "in/a/1[1].txt", "in/a/2.txt"]
-
-
-def test_names_do_not_depend_on_the_working_directory(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    absolute = names(tree)
-    monkeypatch.chdir(tree)
-    assert names(".") == absolute
-    monkeypatch.chdir(tree.parent)
-    assert names("in") == absolute
-
-
-def test_globs_and_files_with_signs_of_globs_in_their_names(tree: Path) -> None:
-    assert names(tree / "a" / "*.txt") == ["a/1[1].txt", "a/2.txt"]
-    assert names(tree / "**" / "2.txt") == ["in/a/2.txt"]
-    assert names(tree / "a" / "1[1].txt", tree / "b.txt") == ["1[1].txt", "b.txt"]
-
-
-def test_an_address_that_comes_to_nothing_is_wrong_use(tree: Path) -> None:
-    for address in (tree / "none.txt", tree / "*.nothing", "memory://none", "nosuchprotocol://x"):
-        with pytest.raises(InputError, match=r"none|nothing|nosuchprotocol"):
-            names(address)
-
-
-def test_links_to_folders_are_named_and_not_followed(tree: Path) -> None:
-    (tree / "circle").symlink_to(tree)
-    (tree / "dangling.txt").symlink_to(tree / "gone.txt")
-    for name in ("in/circle", "in/dangling.txt"):
-        assert name in names(tree)
-        assert read_source(str(tree.parent / name), name).faults == {name: ["unreachable"]}
-
-
-def test_file_names_that_are_no_utf8_are_shown_as_their_writers_meant_them(tmp_path: Path) -> None:
-    folder = tmp_path / "in"
-    folder.mkdir()
-    with open(os.fsencode(folder) + b"/" + "文件.txt".encode("gb18030"), "wb") as file:
-        file.write(LINES.encode())
-    (source,) = list_sources([str(folder)], tmp_path / "out")
-    assert source.name == "in/文件.txt"
-    assert read_source(source.address, source.name).texts == [FARMS, SCHOOLS]
-
-
-def test_addresses_of_fsspec_are_listed_and_read() -> None:
-    memory = fsspec.filesystem("memory")
-    memory.pipe({"/bucket/a/plain.txt": LINES.encode(), "/bucket/rows.jsonl.gz": gzip.compress(JSONL)})
-    try:
-        for address in ("memory://bucket", "memory://bucket/**/*"):
-            sources = list(list_sources([address], Path("/nowhere")))
-            assert {source.name for source in sources} == {"bucket/a/plain.txt", "bucket/rows.jsonl.gz"}
-            for source in sources:
-                assert read_source(source.address, source.name).texts == [FARMS, SCHOOLS]
-        assert names("memory://bucket/a/plain.txt") == ["plain.txt"]
-    finally:
-        memory.rm("/bucket", recursive=True)

@@ -11,25 +11,24 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import psutil
 import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from cli.main import main
-from configs.settings import HOME, load_settings
-from serve.archive import progress
+from configs.settings import HOME
+from serve.archive import progress, ray_engine
 from serve.archive.faults import Fault
+from serve.archive.formats import Row
 from serve.archive.inputs import Source
 from serve.archive.ledger import Model
-from serve.archive.output import ROWS
+from serve.archive.output import ROWS, Output, remaining
 from serve.archive.progress import RunProgress, Work
-from serve.archive.readers import Readers
-from serve.archive.reading import Chunk, Finished, Message, SourceDone
-from serve.archive.scoring import Scored
+from serve.archive.reading import Finished, Skipped, SourceDone
+from serve.archive.scoring import Result, Scored, Topics
 from tests.archives import BROKEN, FARMS, GOOD, LINES, zip_file
 
 BROKEN_FAULT = Fault("damaged", "cut")
@@ -169,6 +168,21 @@ def test_wrong_use_is_one_message_and_exit_code_2(
     assert "holds rows of model tiny" in capfd.readouterr().err
 
 
+def test_a_folder_that_cannot_be_written_to_is_told_before_anything_is_scored(
+    folder: Path, tiny_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "file").touch()
+    assert call(tiny_bundle, "score", folder, tmp_path / "file") == 2
+    assert "cannot be written to" in capfd.readouterr().err
+    mine = tmp_path / "out" / "csv" / "mine.csv"
+    mine.parent.mkdir(parents=True)
+    mine.touch()
+    assert call(tiny_bundle, "score", folder, tmp_path / "out", "--also", "csv") == 2
+    assert "mine.csv is not of this program" in capfd.readouterr().err
+    assert [file.name for file in (tmp_path / "out").iterdir()] == ["csv"]
+    assert mine.exists()
+
+
 def test_a_clean_folder_ends_with_exit_code_0(tiny_bundle: Path, tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text(LINES, "utf-8")
     assert call(tiny_bundle, "score", tmp_path / "*.txt", tmp_path / "out") == 0
@@ -209,46 +223,6 @@ def test_kills_at_random_moments_lose_and_double_nothing(tiny_bundle: Path, tmp_
     subprocess.run(command, cwd=HOME, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     assert table(out) == table(tmp_path / "whole")
     assert len({row[0] for row in table(out)}) == len(table(out))
-
-
-# Reader processes
-
-
-def read(sources: Sequence[Source], bundle: Path, seconds: int, admit: Callable[[str, str], int]) -> list[Message]:
-    limits = load_settings(flags={"archive.timeout_seconds": seconds}).archive
-    messages: list[Message] = []
-    with Readers(iter(sources), admit, bundle, limits, count=1) as readers:
-        while message := readers.get(wait=True):
-            messages.append(message)
-    return messages
-
-
-def faults(messages: Sequence[Message]) -> dict[str, list[str]]:
-    return {each.name: [fault.code for fault in each.faults] for each in messages if isinstance(each, Finished)}
-
-
-def test_a_file_that_stalls_its_reader_is_named_and_the_rest_is_read(tmp_path: Path, tiny_bundle: Path) -> None:
-    os.mkfifo(tmp_path / "endless.txt")  # whoever opens it waits for ever
-    (tmp_path / "good.txt").write_text(LINES, "utf-8")
-    sources = [Source(str(tmp_path / name), name, 0) for name in ("endless.txt", "good.txt")]
-    messages = read(sources, tiny_bundle, 1, lambda name, sha256: 0)
-    assert faults(messages) == {"endless.txt": ["timed_out"], "good.txt": []}
-    assert [each.source.name for each in messages if isinstance(each, SourceDone)] == ["endless.txt", "good.txt"]
-
-
-def test_a_file_that_crashes_its_reader_is_named_and_the_rest_of_its_archive_is_read(
-    tmp_path: Path, tiny_bundle: Path
-) -> None:
-    def admit(name: str, sha256: str) -> int:
-        if name.endswith("bad.txt"):
-            (reader,) = (p for p in psutil.Process().children() if "serve.archive.readers" in p.cmdline())
-            reader.kill()
-        return 0
-
-    (tmp_path / "a.zip").write_bytes(zip_file({name: LINES.encode() for name in ("1.txt", "bad.txt", "2.txt")}))
-    messages = read([Source(str(tmp_path / "a.zip"), "a.zip", 0)], tiny_bundle, 300, admit)
-    assert faults(messages) == {"a.zip/1.txt": [], "a.zip/bad.txt": ["crashed"], "a.zip/2.txt": [], "a.zip": []}
-    assert [each.name for each in messages if isinstance(each, Chunk)] == ["a.zip/1.txt", "a.zip/2.txt"]
 
 
 # What is told meanwhile
@@ -301,3 +275,45 @@ def test_ray_gives_the_rows_that_this_process_gives(again: tuple[Path, Path], ti
     assert call(tiny_bundle, "score", folder, out, "--engine", "ray") == 1
     assert json.loads((out / "summary.json").read_text("utf-8"))["run"]["paragraphs"] == 1
     assert len(table(out)) == len(table(scored)) - 1
+
+
+ONE, TWO = ("in/a.txt", "hash of one"), ("in/a.txt", "hash of two")
+OTHER = ("in/b.txt", "hash of other")
+
+
+def scored_on_ray(out: Path, inputs: Sequence[tuple[str, str]]) -> tuple[set[str], list[str]]:
+    """What the driver of a run makes of inputs (name, sha256), each of one row: all rows, the codes in quarantine."""
+    with Output(out, Model("tiny", "abc", 1), 10) as output:
+        known = output.known_within("in")
+        results: list[Result] = []
+        for name, sha256 in inputs:
+            if remaining(known.get(name), sha256) is None:
+                results.append(Skipped(name, sha256))
+                continue
+            row = Row(f"{name}#0", name, 0, sha256, None, "")
+            results += [Scored(name, sha256, 0, (row,), (Topics((), (), 0.1),), 0), Finished(name, sha256, 1)]
+        for result in ray_engine._admitted(iter(results), output):
+            if isinstance(result, Scored):
+                output.add(result)
+            elif isinstance(result, Finished):
+                output.finish(result)
+        output.commit()
+        texts = pq.read_table(out / ROWS)["text"].to_pylist()
+        assert len(texts) == len(set(texts))
+        return set(texts), [fault.code for _, fault in output.ledger.quarantine()]
+
+
+@pytest.mark.parametrize(
+    ("inputs", "texts", "codes"),
+    [
+        ([ONE, ONE], {"hash of one"}, []),
+        ([ONE, TWO], {"hash of one"}, ["duplicate_name"]),
+        ([ONE, OTHER, ONE], {"hash of one", "hash of other"}, []),
+        ([ONE, OTHER, TWO], {"hash of one", "hash of other"}, ["duplicate_name"]),
+    ],
+)  # fmt: skip
+def test_on_ray_too_one_file_met_twice_is_scored_once_and_two_of_one_name_are_told_apart(
+    tmp_path: Path, inputs: Sequence[tuple[str, str]], texts: set[str], codes: list[str]
+) -> None:
+    for _ in range(3):  # a run that finds them done tells them apart as the first did
+        assert scored_on_ray(tmp_path, inputs) == (texts, codes)

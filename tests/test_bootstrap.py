@@ -78,6 +78,18 @@ def test_each_topic_has_an_interval_of_its_own() -> None:
     assert of_topics[0].point == 0
 
 
+@pytest.mark.parametrize("documents", [1, 2, 3, 5])
+def test_a_topic_that_is_lost_is_surely_worse_however_few_carry_it(documents: int) -> None:
+    """Resamples without the topic are no evidence that it is as good as before."""
+    labels = np.zeros((200, 2), bool)
+    labels[:documents, 0] = labels[50:90, 1] = True
+    ours = labels.copy()
+    ours[:, 0] = False
+    lost, kept = paired_bootstrap_of_topics(ours, labels, labels, np.arange(200))
+    assert (lost.low, lost.point, lost.high) == (-1, -1, -1)
+    assert (kept.low, kept.high) == (0, 0)
+
+
 def test_worse_calibration_is_told_from_noise() -> None:
     honest = np.where(LABELS, 0.75, 0.25).astype(np.float32)
     honest = np.where(np.random.default_rng(3).random(LABELS.shape) < 0.25, 1 - honest, honest)

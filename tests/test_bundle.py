@@ -121,6 +121,14 @@ def test_a_manifest_of_another_form_is_refused(bundle: Path, changes: dict[str, 
         load_bundle(bundle)
 
 
+@pytest.mark.parametrize("name", ["../payload", "models/../../payload", "/etc/passwd"])
+def test_a_manifest_whose_files_lead_out_of_the_bundle_is_refused(bundle: Path, name: str) -> None:
+    files = json.loads((bundle / "manifest.json").read_text("utf-8"))["files"]
+    _edit_manifest(bundle, files={**files, name: "0" * 64})
+    with pytest.raises(BundleError, match=f"{name}: .*leads out of the bundle"):
+        load_bundle(bundle)
+
+
 def test_a_calibration_of_other_topics_is_refused(bundle: Path) -> None:
     file = bundle / "calibration.json"
     content = json.loads(file.read_text("utf-8"))

@@ -179,6 +179,23 @@ def test_every_command_of_the_readme_exists(run) -> None:  # type: ignore[no-unt
         assert "Usage" in out
 
 
+@pytest.mark.parametrize(
+    ("command", "missing", "fix"),
+    [
+        (("score", "in", "out", "--engine", "ray"), "ray", ".venv/bin/pip install -c constraints.txt -e '.[ray]'"),
+        (("data", "suggest", "in", "--out", "new.jsonl"), "sklearn", "make setup-train"),
+    ],
+)
+def test_a_missing_package_is_named_with_the_command_that_installs_it(  # type: ignore[no-untyped-def]
+    run, command: tuple[str, ...], missing: str, fix: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for module in ("cli.score", "cli.suggest"):
+        monkeypatch.setattr(f"{module}.find_spec", lambda name: None if name == missing else True)
+    code, _, err = run(*command)
+    assert code == 2
+    assert f"{missing} is not installed; in the folder of policy-topics: {fix}" in err
+
+
 def _table_of_commands(readme: str) -> str:
     return readme.split("| command | does |")[1].split("\n\n")[0]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,13 @@ def test_a_file_is_read_like_its_text(service: str, tmp_path: Path) -> None:
     assert (file.encoding, file.name, typed.name) == ("gb18030", "通知.txt", "通知")
     assert [text[each.start : each.end] for each in file.paragraphs] == [FARMING, DIGITAL]
     assert (file.paragraphs, file.topics) == (typed.paragraphs, typed.topics)
+
+
+def test_a_file_name_that_is_no_utf8_is_read_as_its_writer_meant_it(service: str, tmp_path: Path) -> None:
+    file = tmp_path / os.fsdecode("文件.txt".encode("gb18030"))
+    file.write_text(FARMING, "utf-8")
+    with Client(service) as client:
+        assert client.classify_document(file).name == "文件.txt"
 
 
 def test_the_taxonomy_and_the_model_are_typed(service: str, classifier: Classifier) -> None:

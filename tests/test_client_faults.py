@@ -14,7 +14,16 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 
-from policy_topics.client import AsyncClient, Classified, Client, Incomplete, ModelName, ServiceError, Unreachable
+from policy_topics.client import (
+    AsyncClient,
+    Classified,
+    Client,
+    ClientError,
+    Incomplete,
+    ModelName,
+    ServiceError,
+    Unreachable,
+)
 from tests.listening import listening
 
 LIMITS = {
@@ -67,6 +76,10 @@ def broken(_: Request) -> Response:
     return JSONResponse({**BUSY, "code": "internal", "status": 500}, 500)
 
 
+def garbled(_: Request) -> Response:
+    return Response(b"no gzip", headers={"Content-Encoding": "gzip"})
+
+
 @pytest.fixture(autouse=True)
 def _short_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("policy_topics.client.retries.BASE_SECONDS", 0.01)
@@ -117,6 +130,12 @@ class TestRetries:
         with Client(url, tries=3) as client, pytest.raises(Unreachable, match=url):
             client.model()
 
+    @pytest.mark.parametrize("url", ["127.0.0.1:3000", "localhost:3000", "localhost", "http://", "http://a:x", ""])
+    @pytest.mark.parametrize("kind", [Client, AsyncClient])
+    def test_an_address_that_is_none_is_refused_at_once(self, kind: Callable[[str], object], url: str) -> None:
+        with pytest.raises(ClientError, match=r"such as http://127\.0\.0\.1:3000"):
+            kind(url)
+
     def test_another_server_is_recognised(self) -> None:
         async def page(_: Request) -> Response:
             return PlainTextResponse("<html>", headers={"Server": "other"})
@@ -138,6 +157,19 @@ class TestNothingIsLost:
         assert tokens(fault.value.results) == [1, 2, 3, 4, None, None, None, None, None]
         assert fault.value.left == [4, 5, 6, 7, 8]
         assert "4 of 9" in str(fault.value) and "4-8" in str(fault.value)
+
+    def test_an_answer_that_cannot_be_unpacked_is_a_fault_like_any_other(self) -> None:
+        async def ask(url: str) -> None:
+            async with AsyncClient(url, in_flight=1) as client:
+                await client.classify(self.NUMBERS)
+
+        for classify in (lambda url: Client(url).classify(self.NUMBERS), lambda url: asyncio.run(ask(url))):
+            fake = Fake([None, garbled])
+            with listening(fake.app) as url, pytest.raises(Incomplete) as fault:
+                classify(url)
+            assert tokens(fault.value.results) == [1, 2, *[None] * 7]
+            assert "cannot be unpacked" in str(fault.value.__cause__)
+            assert len(fake.bodies) == 2
 
     def test_those_under_way_are_waited_for(self) -> None:
         async def ask(url: str) -> None:

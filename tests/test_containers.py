@@ -6,15 +6,20 @@ import json
 import re
 import shutil
 import subprocess
+import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import pytest
 import yaml
 from starlette.testclient import TestClient
 
 from configs.settings import HOME, load_settings
+from policy_topics.feedback.corrections import Correction
+from policy_topics.feedback.store import Store
 
 DEPLOY = HOME / "deploy"
 COMPOSE: dict[str, Any] = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
@@ -70,6 +75,21 @@ def test_docker_understands_the_compose_file() -> None:
     command = ["docker", "compose", "--file", str(DEPLOY / "compose.yaml"), "config", "--quiet"]
     done = subprocess.run(command, capture_output=True, text=True, env={"GRAFANA_PASSWORD": "x"}, timeout=60)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_copy_of_the_corrections_has_what_is_in_the_write_ahead_log(tmp_path: Path) -> None:
+    guide = (HOME / "docs" / "deployment.md").read_text("utf-8")
+    (code,) = re.findall(r'exec -T policy-topics python -c \\\n\s*"(.*?)" > runs/corrections\.db', guide)
+    store = Store(f"sqlite:///{tmp_path}/feedback.db")
+    for text in ("严守耕地红线。", "抓好春耕备耕。"):
+        now = datetime.now(UTC)
+        store.add([[Correction(str(uuid4()), text, (), ("agriculture",), None, "1", 1, now, None, None)]])
+        copied = subprocess.run(
+            [sys.executable, "-c", code.replace("/data/", f"{tmp_path}/")], capture_output=True, check=True
+        )
+        (tmp_path / "corrections.db").write_bytes(copied.stdout)
+    assert (tmp_path / "feedback.db-wal").stat().st_size > 0
+    assert len(Store(f"sqlite:///{tmp_path}/corrections.db").read()) == 2
 
 
 def test_prometheus_asks_the_service_and_knows_the_alerts() -> None:

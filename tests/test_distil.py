@@ -88,6 +88,14 @@ def test_soft_paragraphs_are_kept_for_a_training_that_goes_on(corpus: Path, tmp_
         soft_paragraphs(rows("练", 7), rows("校", 4), [], TAXONOMY, settings, tmp_path / "soft")
 
 
+def test_soft_paragraphs_are_not_read_as_those_of_other_topics(corpus: Path, tmp_path: Path) -> None:
+    data = rows("练", 8), rows("校", 4), list[LabelledParagraph]()
+    soft_paragraphs(*data, TAXONOMY, settings_for(corpus), tmp_path / "soft")
+    moved = TAXONOMY.model_copy(update={"version": 2, "topics": TAXONOMY.topics[::-1]})
+    with pytest.raises(TrainingError, match=r"other settings or data \(topics\)"):
+        soft_paragraphs(*data, moved, settings_for(corpus), tmp_path / "soft")
+
+
 def test_without_a_corpus_nothing_is_distilled(tmp_path: Path) -> None:
     assert soft_paragraphs(rows("练", 2), rows("校", 2), [], TAXONOMY, settings_for(None), tmp_path) is None
 

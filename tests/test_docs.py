@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tomllib
 from pathlib import Path
 
 import nbformat
@@ -50,6 +51,21 @@ def test_what_is_linked_to_is_there(file: str, target: str) -> None:
 def test_the_readme_leads_to_every_page_of_the_docs() -> None:
     readme = (HOME / "README.md").read_text("utf-8")
     assert [file.name for file in (HOME / "docs").glob("*.md") if f"(docs/{file.name})" not in readme] == []
+
+
+@pytest.mark.parametrize("file", PAGES, ids=lambda file: file.name)
+def test_extras_are_installed_from_the_folder_of_the_program(file: Path) -> None:
+    """No index has it."""
+    text = file.read_text("utf-8")
+    extras = tomllib.loads((HOME / "pyproject.toml").read_text("utf-8"))["project"]["optional-dependencies"]
+    assert "policy-topics[" not in text
+    assert set(re.findall(r"'\.\[(\w+)\]'", text)) <= set(extras)
+    assert "install '.[" not in text  # it would be a copy without data/ and models/
+
+
+def test_mlflow_with_its_pages_is_of_the_version_that_writes() -> None:
+    (shown,) = re.findall(r"mlflow==([\d.]+)", (HOME / "docs" / "retraining.md").read_text("utf-8"))
+    assert f"mlflow-skinny=={shown}\n" in (HOME / "constraints.txt").read_text("utf-8")
 
 
 def test_the_page_of_the_taxonomy_is_up_to_date() -> None:

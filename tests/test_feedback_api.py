@@ -247,6 +247,13 @@ class TestQueue:
         file.write_text(file.read_text("utf-8").splitlines()[1] + "\n", "utf-8")
         assert [row["text"] for row in service.get("/queue").json()["items"]] == [DIGITAL]
 
+    def test_it_gives_no_more_at_once_than_a_request_may_have_and_says_so(self, serve: Serve, file: Path) -> None:
+        service = serve(feedback__queue=file, serve__max_items=2)
+        answer = service.get("/queue?limit=3").json()
+        assert (len(answer["items"]), answer["total"]) == (2, 3)
+        _, limit = service.get("/docs.json").json()["paths"]["/queue"]["get"]["parameters"]
+        assert limit["description"] == "At most 2 are given."
+
     def test_without_a_file_it_is_empty(self, service: TestClient) -> None:
         assert service.get("/queue").json() == {"items": [], "total": 0}
         assert service.get("/model").json()["feedback"] == {"enabled": True, "queue": False}

@@ -6,6 +6,7 @@ import multiprocessing
 import os
 import signal
 import sqlite3
+import sys
 import time
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -160,6 +161,11 @@ class TestDatabase:
         with pytest.raises(FeedbackError) as fault:
             Store(url).add([[correction()]])
         assert "secret" not in str(fault.value)
+
+    def test_a_missing_driver_is_named_with_the_command_that_installs_it(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setitem(sys.modules, "psycopg", None)
+        with pytest.raises(FeedbackError, match=r"wants psycopg; .*pip install .* -e '\.\[postgres\]'"):
+            Store("postgresql+psycopg://127.0.0.1:1/none").add([[correction()]])
 
     @pytest.mark.parametrize("url", ["feedback.db", "sqlite:///:memory:", "sqlite://", "mysql://a/b"])
     def test_other_databases_are_no_setting(self, url: str) -> None:

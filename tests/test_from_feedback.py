@@ -97,6 +97,22 @@ class TestSettling:
         assert labels(imported) == [["transport"]]
         assert '"gone_topic"' in imported.report.refused[0].reasons[0]
 
+    @pytest.mark.parametrize("who", ["a", None])
+    def test_what_a_person_took_back_does_not_count_although_their_last_word_is_refused(self, who: str | None) -> None:
+        before, last = correction(("energy",), who=who), correction(("gone_topic",), who=who)
+        imported = settled(before, correction(("transport",), ROAD, who=who), last)
+        assert labels(imported) == [["transport"]]
+        reasons = {refused.place.split()[0]: refused.reasons[0] for refused in imported.report.refused}
+        assert set(reasons) == {before.id, last.id}
+        assert f"said otherwise later, at {last.id}" in reasons[before.id]
+
+    def test_others_have_their_say_where_the_last_word_of_one_is_refused(self) -> None:
+        people = [correction(("energy",), who="a"), correction(who="b"), correction(("gone_topic",), who="a")]
+        assert labels(settled(*people)) == [["agriculture"]]
+
+    def test_a_later_word_mends_one_that_was_refused(self) -> None:
+        assert labels(settled(correction(("gone_topic",), who="a"), correction(who="a"))) == [["agriculture"]]
+
 
 class TestCommand:
     @pytest.fixture

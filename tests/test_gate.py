@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import SimpleNamespace
@@ -19,6 +20,7 @@ from configs.taxonomy import Taxonomy, load_taxonomy
 from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
 from policy_topics.errors import DataError, TrainingError
+from policy_topics.registry import Registry
 from train import gate as gating
 from train.behaviour import read_trials, run
 from train.dataset import LabelledParagraph
@@ -118,6 +120,22 @@ def test_one_topic_that_falls_is_enough_though_the_others_rise(judged: Any) -> N
     assert verdict.macro_f1.point > 0
 
 
+def test_a_topic_that_five_documents_carry_is_refused_when_it_is_lost_and_one_of_fewer_is_named(judged: Any) -> None:
+    def lost(documents: int) -> Verdict:
+        labels = LABELS.copy()
+        labels[documents:, 2] = False
+        labels[:documents, 2] = True
+        given = labels.copy()
+        given[:, 2] = False
+        return judged(Model(given), Model(labels), labels)  # type: ignore[no-any-return]
+
+    assert "F1 of each topic 各主题 F1" in refused(lost(5))
+    few = lost(4)
+    assert few.unmeasured_topics == (FOUR.ids[2],)
+    assert FOUR.ids[2] not in few.topics
+    assert "F1 of each topic 各主题 F1" not in refused(few)
+
+
 def test_worse_calibration_is_refused(judged: Any) -> None:
     assert refused(judged(Model(wrong(0.1), surety=0.6), Model(wrong(0.1)))) == ["ECE 校准误差"]
 
@@ -133,6 +151,28 @@ def test_behaviour_tests_that_the_incumbent_passes_are_held_against_it_beyond_on
     assert verdict.behaviour_failed == ("behaviour.jsonl:2", "behaviour.jsonl:3", "behaviour.jsonl:4")
     assert judged(Model(wrong(0.1), fails={1, 2}), Model(wrong(0.1))).passed
     assert judged(Model(wrong(0.1), fails={1, 2, 3}), Model(wrong(0.1), fails={1, 2, 3})).passed
+
+
+def test_behaviour_tests_of_a_topic_that_only_one_knows_are_named_as_not_tried(judged: Any, tmp_path: Path) -> None:
+    five = Taxonomy(version=2, topics=FULL.topics[:5])
+    labels, given = (np.hstack([each, np.zeros((600, 1), bool)]) for each in (LABELS, wrong(0.1)))
+    add_behaviour(tmp_path, FULL.ids[4])
+    verdict = judged(Model(given, five), Model(wrong(0.1)), labels)
+    assert verdict.behaviour_skipped == ("behaviour.jsonl:41",)
+    assert verdict.passed
+
+
+def test_a_behaviour_test_of_a_topic_that_neither_knows_is_a_fault_of_its_line(judged: Any, tmp_path: Path) -> None:
+    add_behaviour(tmp_path, "agricultur")
+    with pytest.raises(DataError, match=r"behaviour\.jsonl:41: agricultur: .*data\.behaviour_files"):
+        judged(Model(wrong(0.1)), Model(wrong(0.1)))
+
+
+def add_behaviour(folder: Path, topic: str) -> None:
+    """One more behaviour test, of this topic."""
+    case = {"kind": "direction", "text": "召开会议。", "add": "研究新建学校。", "topic": topic}
+    with (folder / "behaviour.jsonl").open("a", encoding="utf-8") as file:
+        file.write(json.dumps(case) + "\n")
 
 
 def test_a_new_topic_is_judged_on_its_own_and_is_no_ground_for_refusal(judged: Any) -> None:
@@ -191,8 +231,6 @@ def test_real_bundles_are_judged_and_a_bundle_passes_beside_itself(
 def test_a_refusal_has_an_exit_code_of_its_own_and_a_verdict_beside_the_bundle(
     settings: Settings, tiny_bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: Any
 ) -> None:
-    import shutil
-
     candidate = Path(shutil.copytree(tiny_bundle, tmp_path / "mine"))
     monkeypatch.setattr(gating, "SLOWNESS", 0.0)
     with pytest.raises(typer.Exit) as ended:
@@ -204,6 +242,20 @@ def test_a_refusal_has_an_exit_code_of_its_own_and_a_verdict_beside_the_bundle(
     assert not verdict.passed
     assert verdict_file(candidate) == tmp_path / "mine.verdict.json"
     assert load_bundle(candidate).version == verdict.candidate
+
+
+def test_judging_again_is_known_of_the_copy_in_the_registry_too(
+    settings: Settings, tiny_bundle: Path, registry: Registry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    candidate = Path(shutil.copytree(tiny_bundle, tmp_path / "mine"))
+    kept = registry.path(registry.add(candidate))
+    monkeypatch.setattr(gating, "SLOWNESS", 0.0)
+    with pytest.raises(typer.Exit):
+        gate(SimpleNamespace(obj=settings.model_copy(update={"registry": registry.folder})), candidate)  # type: ignore[arg-type]
+    verdict = verdict_of(kept)
+    assert verdict is not None
+    assert not verdict.passed
+    assert verdict == verdict_of(candidate)
 
 
 def test_a_verdict_is_of_one_bundle_and_no_other(
@@ -227,14 +279,14 @@ def test_a_line_that_is_no_behaviour_test_is_named(tmp_path: Path) -> None:
     file = tmp_path / "behaviour.jsonl"
     file.write_text('{"kind": "typical", "text": "一", "topics": ["education"]}\n{"kind": "guess"}\n', "utf-8")
     with pytest.raises(DataError, match=r"behaviour\.jsonl:2: is no behaviour test: .*guess"):
-        read_trials([file])
+        read_trials([file], FULL.ids)
     with pytest.raises(DataError, match="cannot be read"):
-        read_trials([tmp_path / "none.jsonl"])
+        read_trials([tmp_path / "none.jsonl"], FULL.ids)
 
 
 def test_our_behaviour_tests_name_every_topic_and_most_of_them_hold_on_the_embedded_model() -> None:
     settings = load_settings(flags={"engine.threads": 1})
-    trials = read_trials(HOME / file for file in settings.data.behaviour_files)
+    trials = read_trials((HOME / file for file in settings.data.behaviour_files), FULL.ids)
     assert {topic for trial in trials if trial.kind == "typical" for topic in trial.topics} == set(FULL.ids)
     held = run(Classifier.load(EMBEDDED, settings.engine), trials, FULL.ids)
     for kind in ("typical", "dirt", "invariance", "direction"):

@@ -12,7 +12,8 @@ from policy_topics.bundle import load_bundle
 from policy_topics.errors import TrainingError
 from tests import tiny
 from train.finetune import _backbone
-from train.pipeline import _compare_topics, _Data
+from train.pipeline import _compare_topics
+from train.training_data import TrainingData
 
 TAXONOMY = load_taxonomy()
 DRONES = Topic(id="low_altitude", zh="低空经济", en="Low-altitude economy", define="无人机、通用航空",
@@ -80,7 +81,7 @@ def test_a_grown_model_is_read_back_as_it_was_saved(backbone: Path, tmp_path: Pa
 
 
 def test_other_topics_under_the_same_version_are_refused_and_new_ones_are_counted(tiny_bundle: Path) -> None:
-    parent, nothing, said = load_bundle(tiny_bundle), _Data([], {"dev": [], "test": []}, []), list[str]()
+    parent, nothing, said = load_bundle(tiny_bundle), TrainingData([], {"dev": [], "test": []}, []), list[str]()
     with pytest.raises(TrainingError, match="raise `version`"):
         _compare_topics(parent, taxonomy_of(*TAXONOMY.topics, DRONES, version=1), nothing, said.append)
     _compare_topics(parent, taxonomy_of(*TAXONOMY.topics[1:], DRONES), nothing, said.append)

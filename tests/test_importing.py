@@ -3,35 +3,18 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-import pyarrow
-import pyarrow.parquet
 import pytest
 
 from configs.taxonomy import load_taxonomy
-from tests.files import array, lines, table, workbook
-from train.importing import Imported, import_files
+from tests.files import array, imported, labels, lines, reasons, table
 
 TAXONOMY = load_taxonomy()
 SCHOOL = "县教育局本学年改造四所寄宿制小学的食堂，并为偏远教学点各配一名英语教师。"
 ROAD = "省道改线工程昨日开工，沿线三个乡镇的客运班车临时改走旧路。"
 CLINIC = "乡镇卫生院年底前全部配齐全科医生，夜间急诊不再转送县城。"
-
-
-def imported(*files: Path, **options: Any) -> Imported:
-    return import_files(files, TAXONOMY, **options)
-
-
-def labels(result: Imported) -> list[list[str]]:
-    return [row["labels"] for row in result.rows]
-
-
-def reasons(result: Imported) -> dict[str, str]:
-    """Why records were refused, by the end of their place behind the file's folder."""
-    return {Path(each.place).name: "; ".join(each.reasons) for each in result.report.refused}
 
 
 def task(text: str, *annotators: list[str] | None, **rest: Any) -> dict[str, Any]:
@@ -84,91 +67,28 @@ class TestTopicNames:
         assert labels(imported(file, separator="+")) == [["education", "energy"]]
         assert imported(file).rows == ()
 
+    @pytest.mark.parametrize(
+        ("cell", "mark"), [("教育/医疗卫生", "/"), ("education + energy", "+"), ("教育 能源", " ")]
+    )
+    def test_an_unusual_separator_is_named(self, tmp_path: Path, cell: str, mark: str) -> None:
+        file = table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, cell])
+        assert f'--separator "{mark}"' in reasons(imported(file))["a.csv:2"]
+
     def test_an_empty_cell_is_refused_and_a_word_says_none(self, tmp_path: Path) -> None:
         result = imported(table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, ""], [ROAD, "无"]))
         assert labels(result) == [[]]
         assert "no label" in reasons(result)["a.csv:2"]
 
+    @pytest.mark.parametrize("word", ["无", "无主题", "none", "No topic"])
+    def test_the_word_says_none_alone_in_a_list_too(self, tmp_path: Path, word: str) -> None:
+        alone, among_others = {"text": SCHOOL, "labels": [word]}, {"text": ROAD, "labels": [word, "教育"]}
+        result = imported(lines(tmp_path / "a.jsonl", alone, among_others))
+        assert labels(result) == [[]]
+        assert f'"{word}" is no topic' in reasons(result)["a.jsonl:2"]
 
-class TestTables:
-    def test_csv_in_gb18030_with_semicolons_and_chinese_columns(self, tmp_path: Path) -> None:
-        file = table(
-            tmp_path / "a.csv", ["正文", "主题", "日期", "备注"], [SCHOOL, "教育", "2024-05-06", "x"],
-            encoding="gb18030", delimiter=";",
-        )  # fmt: skip
-        result = imported(file)
-        assert result.rows == ({"text": SCHOOL, "labels": ["education"], "date": "2024-05-06"},)
-        (source,) = result.report.sources
-        assert (source.format, source.encoding, source.columns_left_out) == ("CSV (;)", "gb18030", ("备注",))
-
-    def test_a_place_is_the_line_that_a_row_begins_on(self, tmp_path: Path) -> None:
-        file = table(
-            tmp_path / "a.csv", ["text", "labels"], [f"{SCHOOL}\n{ROAD}", "education"], ["", ""], [CLINIC, "x"]
-        )
-        result = imported(file)
-        assert [each.place for each in result.report.taken] == [f"{file}:2"]
-        assert list(reasons(result)) == ["a.csv:5"]
-
-    def test_a_text_with_an_unquoted_delimiter_is_refused(self, tmp_path: Path) -> None:
-        file = tmp_path / "a.csv"
-        file.write_text(f"text,labels\n{SCHOOL},education\n一,二,education\n", "utf-8")
-        assert "in quotes" in reasons(imported(file))["a.csv:3"]
-
-    def test_a_quotation_mark_that_is_never_closed_is_refused(self, tmp_path: Path) -> None:
-        file = tmp_path / "a.csv"
-        file.write_text(f'text,labels\n{SCHOOL},education\n"{ROAD},transport\n{CLINIC},health\n', "utf-8")
-        result = imported(file)
-        assert labels(result) == [["education"]]
-        assert "quotation marks" in reasons(result)["a.csv:3"]
-
-    def test_columns_can_be_named(self, tmp_path: Path) -> None:
-        file = table(tmp_path / "a.csv", ["t", "y"], [SCHOOL, "education"])
-        assert "has no column for text (there are: t, y)" in reasons(imported(file))["a.csv"]
-        assert labels(imported(file, mapping={"text": "t", "labels": "y"})) == [["education"]]
-        assert "has no column for text" in reasons(imported(file, mapping={"text": "正文", "labels": "y"}))["a.csv"]
-
-    def test_excel_has_its_sheets_and_row_numbers(self, tmp_path: Path) -> None:
-        file = workbook(
-            tmp_path / "a.xlsx",
-            一=[
-                ["编号", "内容", "标签", "日期"],
-                [1.0, SCHOOL, "教育", datetime(2024, 5, 6)],
-                [],
-                [2.0, ROAD, None, None],
-            ],
-            二=[["text", "labels"], [CLINIC, "health"]],
-            说明=[["作者"], ["某某"]],
-        )
-        result = imported(file)
-        assert result.rows[0] == {"text": SCHOOL, "labels": ["education"], "id": "1", "date": "2024-05-06"}
-        assert [Path(each.place).name for each in result.report.taken] == ["a.xlsx[一]:2", "a.xlsx[二]:2"]
-        assert list(reasons(result)) == ["a.xlsx[一]:4"]
-        assert len(result.report.notes) == 1 and "a.xlsx[说明]: left out with its 1 rows" in result.report.notes[0]
-
-    def test_parquet_with_lists_of_labels(self, tmp_path: Path) -> None:
-        columns = {"text": [SCHOOL, ROAD], "topics": [["education", "energy"], ["x"]]}
-        pyarrow.parquet.write_table(pyarrow.table(columns), tmp_path / "a.parquet")
-        result = imported(tmp_path / "a.parquet")
-        assert labels(result) == [["education", "energy"]]
-        assert list(reasons(result)) == ["a.parquet#2"]
-
-    @pytest.mark.parametrize(
-        ("content", "said"),
-        [
-            (b"", "is empty"),
-            (b"PAR1 and nothing else", "cannot be read as Parquet"),
-            (b"PK\x03\x04 no archive", "cannot be opened as an Excel workbook"),
-            (b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "without a password"),
-            (bytes(range(256)) * 4, "is neither text nor Excel nor Parquet"),
-            (b"[1, 2", "is broken JSON"),
-            (b"text,text\na,b\n", "two columns named text"),
-        ],
-    )
-    def test_files_that_cannot_be_read_say_why(self, tmp_path: Path, content: bytes, said: str) -> None:
-        (tmp_path / "a.bin").write_bytes(content)
-        result = imported(tmp_path / "a.bin", lines(tmp_path / "b.jsonl", {"text": SCHOOL, "labels": []}))
-        assert said in reasons(result)["a.bin"]
-        assert len(result.rows) == 1
+    def test_half_of_a_surrogate_pair_is_no_topic(self, tmp_path: Path) -> None:
+        (tmp_path / "a.jsonl").write_text(json.dumps({"text": SCHOOL, "labels": ["\ud83d"]}), "utf-8")
+        assert reasons(imported(tmp_path / "a.jsonl"))["a.jsonl:1"].startswith('label "?" is no topic')
 
 
 class TestTools:
@@ -203,6 +123,36 @@ class TestTools:
         result = imported(file)
         assert labels(result) == [["health"], ["education"]]
         assert "nobody" in reasons(result)["ls.json#1"] and "skipped" in reasons(result)["ls.json#2"]
+
+    def test_a_choice_of_none_is_no_topic_in_every_tool(self, tmp_path: Path) -> None:
+        argilla = {"fields": {"text": CLINIC}, "responses": {"topic": [{"value": ["none"], "user_id": "u"}]}}
+        result = imported(
+            array(tmp_path / "ls.json", task(SCHOOL, ["无"])),
+            lines(tmp_path / "dc.jsonl", {"id": 1, "text": ROAD, "label": ["无主题"]}),
+            array(tmp_path / "ar.json", argilla),
+        )
+        assert labels(result) == [[], [], []]
+        assert not any(each.notes for each in result.report.taken)
+
+    def test_a_task_submitted_without_a_choice_is_taken_with_a_warning(self, tmp_path: Path) -> None:
+        file = array(tmp_path / "ls.json", task(SCHOOL, []), task(ROAD, [], []), task(CLINIC, ["医疗卫生"]))
+        result = imported(file)
+        assert labels(result) == [[], [], ["health"]]
+        assert ["without a choice" in "".join(each.notes) for each in result.report.taken] == [True, True, False]
+
+    @pytest.mark.parametrize("kind", ["textarea", "rating", "number", "datetime"])
+    def test_what_label_studio_asks_beside_the_choices_is_left_out_with_a_note(self, tmp_path: Path, kind: str) -> None:
+        one = task(SCHOOL, ["教育"])
+        one["annotations"][0]["result"].append({"type": kind, "from_name": "remark", "value": {}})
+        result = imported(array(tmp_path / "ls.json", one))
+        assert labels(result) == [["education"]]
+        assert result.report.taken[0].notes == (f"left out beside the choices: {kind}",)
+
+    @pytest.mark.parametrize("kind", ["labels", "rectanglelabels", "taxonomy"])
+    def test_marks_that_may_hold_the_topics_are_refused(self, tmp_path: Path, kind: str) -> None:
+        one = task(SCHOOL, ["教育"])
+        one["annotations"][0]["result"].append({"type": kind, "from_name": "topic", "value": {}})
+        assert repr(kind) in reasons(imported(array(tmp_path / "ls.json", one)))["ls.json#1"]
 
     def test_doccano_lines_of_both_forms(self, tmp_path: Path) -> None:
         new = {"id": 1, "text": SCHOOL, "label": ["教育"], "Comments": []}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -15,6 +16,8 @@ from cli.main import main
 from policy_topics.bundle import Provenance, load_bundle, write_manifest
 from policy_topics.registry import Registry
 from tests import tiny
+from train.bootstrap import Interval
+from train.verdict import Rule, Verdict, write_verdict
 
 Call = Callable[..., tuple[int, str, str]]
 
@@ -81,6 +84,57 @@ class TestCommandLine:
         assert "--force" in err
         assert call("promote", tiny_bundle, "--force")[0] == 0
 
+    def test_what_was_compared_with_another_than_serves_now_wants_to_be_judged_again(
+        self, call: Call, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
+    ) -> None:
+        a, b = bundles
+        judged(a, tiny_bundle, True)
+        judged(b, tiny_bundle, True)
+        assert call("promote", a)[0] == 0
+        code, _, err = call("promote", b)
+        assert code == 2
+        assert f"policy-topics gate {b}" in err
+        judged(b, a, True)
+        assert call("promote", b)[0] == 0
+        assert call("promote", registry.find(load_bundle(a).version))[0] == 0  # it has served before
+        assert call("rollback")[0] == 0
+
+    def test_it_can_be_promoted_with_force_or_where_what_serves_is_broken(
+        self, call: Call, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
+    ) -> None:
+        a, b = bundles
+        judged(b, tiny_bundle, True)
+        version = registry.promote(registry.add(a))
+        assert call("promote", b, "--force")[0] == 0
+        call("rollback")
+        shutil.rmtree(registry.path(version))
+        assert call("promote", b)[0] == 0
+
+    def test_a_refusal_stands_wherever_it_is_kept_until_it_is_judged_again(
+        self, call: Call, registry: Registry, tiny_bundle: Path, bundles: tuple[Path, Path]
+    ) -> None:
+        bundle = bundles[0]
+        version = registry.add(bundle)
+        judged(registry.path(version), tiny_bundle, True)
+        judged(bundle, tiny_bundle, False)
+        for name in (bundle, version):
+            assert "refused it (macro-F1)" in call("promote", name)[2]
+        judged(bundle, tiny_bundle, True)
+        assert "refused it (macro-F1)" in call("promote", bundle)[2]
+        judged(registry.path(version), tiny_bundle, True)
+        assert call("promote", bundle)[0] == 0
+
+    def test_a_refusal_goes_into_the_registry_with_what_was_forced(
+        self, call: Call, tiny_bundle: Path, bundles: tuple[Path, Path]
+    ) -> None:
+        judged(bundles[0], tiny_bundle, False)
+        assert call("promote", bundles[0])[0] == 2
+        assert call("promote", bundles[0], "--force")[0] == 0
+        call("rollback")
+        code, _, err = call("promote", load_bundle(bundles[0]).version)
+        assert code == 2
+        assert "refused it (macro-F1)" in err
+
     @pytest.mark.parametrize(
         ("arguments", "told"),
         [
@@ -102,6 +156,25 @@ class TestCommandLine:
         assert code == 2
         assert "set `registry` to a folder" in err
         assert call("show")[0] == 0
+
+
+@pytest.fixture
+def bundles(bundles: tuple[Path, Path], tmp_path: Path) -> tuple[Path, Path]:
+    """Copies of them, beside which no other test has left a verdict."""
+    a, b = (Path(shutil.copytree(bundle, tmp_path / bundle.name)) for bundle in bundles)
+    return a, b
+
+
+def judged(bundle: Path, incumbent: Path, passed: bool) -> None:
+    """Put a verdict beside a bundle."""
+    none = Interval(point=0, low=0, high=0)
+    rule = Rule(name="macro-F1", passed=passed, demand="", incumbent="", candidate="", found="")
+    verdict = Verdict(
+        passed=passed, candidate=load_bundle(bundle).version, candidate_name="", paragraphs=1, documents=1,
+        incumbent=load_bundle(incumbent).version, incumbent_name="", rules=(rule,), macro_f1=none, ece=none, topics={},
+        seconds=(1, 1), behaviour_failed=(), new_topics={}, lost_topics=(), unmeasured_topics=(),
+    )  # fmt: skip
+    write_verdict(verdict, bundle)
 
 
 def measured(bundle: Path, folder: Path, f1: dict[str, float]) -> Path:

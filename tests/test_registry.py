@@ -64,6 +64,32 @@ class TestVersions:
         registry.add(bundles[0])
         assert registry.versions() == before
 
+    @pytest.mark.parametrize("lost", ["bundle/model.onnx", "bundle/manifest.json", "bundle"])
+    def test_a_damaged_version_is_mended_by_adding_it_again(
+        self, registry: Registry, bundles: tuple[Path, Path], lost: str
+    ) -> None:
+        version = registry.promote(registry.add(bundles[0]))
+        damaged = registry.path(version).parent / lost
+        shutil.rmtree(damaged) if damaged.is_dir() else damaged.unlink()
+        with pytest.raises(BundleError):
+            registry.promote(version)
+        assert registry.add(bundles[0]) == version
+        assert registry.promote(version) == version
+        assert names(registry) == ["甲 (a)"]
+        assert not (registry.folder / ".adding").exists()
+
+    def test_other_users_can_read_a_version_where_the_umask_lets_them(
+        self, registry: Registry, bundles: tuple[Path, Path]
+    ) -> None:
+        before = os.umask(0o022)
+        try:
+            path = registry.path(registry.add(bundles[0]))
+        finally:
+            os.umask(before)
+        made = [*path.parents[:4], *path.parent.rglob("*")]
+        assert registry.folder in made
+        assert all(each.stat().st_mode & 0o555 == (0o555 if each.is_dir() else 0o444) for each in made)
+
     def test_a_bundle_that_is_not_whole_does_not_come_in(
         self, registry: Registry, bundles: tuple[Path, Path], tmp_path: Path
     ) -> None:

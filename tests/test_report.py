@@ -250,5 +250,5 @@ def test_without_fasttext_the_linear_model_is_left_and_the_way_to_install_it_is_
     monkeypatch.setattr(simple, "find_spec", lambda _: None)
     (only,) = baselines(rows_of(2, "练"), ["学校"], TAXONOMY)
     assert "SVC" in only.name
-    with pytest.raises(TrainingError, match=r"pip install 'policy-topics\[bench\]'"):
+    with pytest.raises(TrainingError, match=r"\.venv/bin/pip install -c constraints\.txt -e '\.\[bench\]'"):
         fasttext_scores(rows_of(2, "练"), ["学校"], TAXONOMY)

@@ -93,18 +93,21 @@ def test_a_new_topic_is_checked_trained_judged_promoted_served_and_rolled_back(h
     question: tuple[str, dict[str, Any]] | None = None
     try:
         for line in example():
-            ours = line.replace(COMMAND, f"{shlex.quote(sys.executable)} -m cli.main")
+            ours = line.replace(COMMAND, f"{shlex.quote(sys.executable)} -m cli.main").replace(":3000", f":{port}")
             if line.endswith("serve &"):
                 command = [sys.executable, "-m", "cli.main", "serve"]
                 service = subprocess.Popen(command, cwd=home, env=environment)
             elif line.startswith("export "):
                 name, _, value = line.removeprefix("export ").partition("=")
                 variables[name] = value
+            elif line.startswith("unset "):
+                del variables[line.removeprefix("unset ")]
             elif line.startswith("curl "):
-                _, url, *_, body = shlex.split(line)
-                question = url.replace(":3000", f":{port}"), json.loads(body)
+                _, url, *_, body = shlex.split(ours)
+                question = url, json.loads(body)
                 new = load_bundle(home / "models" / "mine")
-                answer = answers(*question, new.version)
+                answer = httpx.post(url, json=question[1], timeout=5).json()
+                assert answer["model"]["version"] == new.version
                 assert "low_altitude" in new.taxonomy.ids
                 assert len(answer["results"]) == 1
             else:
@@ -113,6 +116,7 @@ def test_a_new_topic_is_checked_trained_judged_promoted_served_and_rolled_back(h
                 )
                 assert done.returncode == 0, f"{line}\n{done.stdout}\n{done.stderr}"
         assert question is not None
+        assert variables == {}
         assert answers(*question, served)["model"]["version"] == served
     finally:
         if service:

@@ -53,6 +53,30 @@ def test_an_unknown_environment_variable_is_named(monkeypatch: pytest.MonkeyPatc
         load_settings()
 
 
+def test_a_list_in_the_environment_is_json(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("POLICY_TOPICS_SERVE__CORS_ORIGINS", '["https://portal.example"]')
+    assert load_settings().serve.cors_origins == ("https://portal.example",)
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "right"),
+    [
+        ("SERVE__CORS_ORIGINS", "[https://portal.example]", '["a", "b"]'),
+        ("FINETUNE__SEEDS", "1,2,3", "[1, 2]"),
+        ("PRETRAIN__SOURCE_WEIGHTS", "news: 1", '{"a": 1}'),
+        ("SERVE", "off", '{"a": 1}'),
+    ],
+)
+def test_one_that_is_not_is_named_and_shown_as_it_should_be(
+    name: str, value: str, right: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv(f"POLICY_TOPICS_{name}", value)
+    with pytest.raises(SettingsError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"POLICY_TOPICS_{name}={value}: ")
+    assert f"'{right}'" in str(caught.value)
+
+
 @pytest.mark.parametrize(
     ("key", "value"),
     [

@@ -25,6 +25,7 @@ from train.evaluate import evaluate
 from train.finetune import finetune
 from train.pipeline import train
 from train.tracking import Tracker
+from train.training_data import read_training_data
 from train.verdict import verdict_of
 
 
@@ -170,12 +171,41 @@ def test_training_paragraphs_that_stand_in_the_test_set_are_left_out_and_named(
     assert any("leak.jsonl:1" in line for line in said)
 
 
+def test_dev_paragraphs_that_stand_in_the_test_set_are_left_out_and_named(little: Settings, tmp_path: Path) -> None:
+    same, near, of_one_document = rows_of("测", 1)
+    leaks = write(
+        tmp_path / "leaks.jsonl",
+        [
+            {**same, "document": "another"},
+            {**near, "text": near["text"] + "（摘要）", "document": "a third"},
+            {**of_one_document, "text": "公交客运线路延长到开发区。"},
+        ],
+    )
+    changes = {"dev_files": (*little.data.dev_files, leaks), "duplicate_similarity": 0.7}
+    said: list[str] = []
+    data = read_training_data(little.data.model_copy(update=changes), TAXONOMY, said.append)
+    assert data.held_out["dev"] == read(little.data.dev_files, TAXONOMY)
+    assert data.held_out["test"] == read(little.data.test_files, TAXONOMY)
+    assert said[1] == "left out of dev, for they stand in test too: " + ", ".join(f"{leaks}:{i}" for i in (1, 2, 3))
+
+
 def test_an_unknown_topic_in_training_data_is_named_with_its_line(little: Settings, tmp_path: Path) -> None:
     bad = write(tmp_path / "bad.jsonl", [{"text": "发展教育事业。", "labels": ["eduction"]}])
     data = little.data.model_copy(update={"files": (bad,)})
     with pytest.raises(DataError, match=r"bad\.jsonl:1.*eduction.*education"):
         train(little.model_copy(update={"data": data}), TAXONOMY, tmp_path / "m", tmp_path / "w", print)
     assert not (tmp_path / "m").exists()
+
+
+def test_a_behaviour_test_of_an_unknown_topic_is_told_before_the_training(
+    little: Settings, trained: Path, tmp_path: Path
+) -> None:
+    case = {"kind": "typical", "text": "推进高标准农田建设。", "topics": ["agricultur"]}
+    data = little.data.model_copy(update={"behaviour_files": (write(tmp_path / "behaviour.jsonl", [case]),)})
+    served = little.model_copy(update={"bundle": trained, "data": data})
+    with pytest.raises(DataError, match=r"behaviour\.jsonl:1: agricultur: a topic that no bundle here knows"):
+        train(served, TAXONOMY, tmp_path / "m", tmp_path / "w", print)
+    assert not (tmp_path / "w").exists()
 
 
 def test_a_backbone_that_is_not_there_is_named(
@@ -217,6 +247,9 @@ def test_a_plain_bert_is_fine_tuned_and_exported_too(little: Settings, tmp_path:
 
 
 def test_nothing_to_train_on_or_to_calibrate_on_is_said_before_training(little: Settings, tmp_path: Path) -> None:
+    dev_is_test = little.data.model_copy(update={"dev_files": little.data.test_files})
+    with pytest.raises(TrainingError, match="every dev paragraph stands in test"):
+        train(little.model_copy(update={"data": dev_is_test}), TAXONOMY, tmp_path / "m", tmp_path / "w", print)
     only_leaks = little.data.model_copy(update={"files": little.data.dev_files})
     with pytest.raises(TrainingError, match="every training paragraph stands in dev or test"):
         train(little.model_copy(update={"data": only_leaks}), TAXONOMY, tmp_path / "m", tmp_path / "w", print)

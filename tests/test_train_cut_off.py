@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,6 +15,7 @@ from typing import Any
 
 import pytest
 import yaml
+from safetensors import SafetensorError
 
 from cli import training
 from configs.settings import HOME, Settings
@@ -141,22 +143,92 @@ def test_a_second_training_into_the_same_folder_is_refused_while_the_first_runs(
     assert not (tmp_path / "m").exists()
 
 
-def test_a_training_whose_end_fails_leaves_no_bundle_and_goes_on(
+def test_a_training_goes_on_only_with_its_rows_in_their_order_and_as_many_processes(
+    little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the steps that are left would read some paragraphs again, and others never."""
+    rows, dev = (as_dataset(read(files, TAXONOMY), TAXONOMY) for files in (little.data.files, little.data.dev_files))
+    quick = little.finetune.model_copy(update={"epochs": 1})
+    finetune(rows, dev, TAXONOMY, quick, tmp_path)
+    with pytest.raises(TrainingError, match=r"other settings or data \(data\)"):
+        finetune(rows.select(range(len(rows))[::-1]), dev, TAXONOMY, quick, tmp_path)
+    monkeypatch.setattr("train.processes.count", lambda: 2)
+    with pytest.raises(TrainingError, match=r"other settings or data \(processes\)"):
+        finetune(rows, dev, TAXONOMY, quick, tmp_path)
+
+
+def test_a_training_whose_end_fails_leaves_no_bundle_says_what_is_kept_and_goes_on(
     little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     quick = little.model_copy(update={"finetune": little.finetune.model_copy(update={"epochs": 1})})
 
     def fail(*_: Any, **__: Any) -> None:
-        raise OSError("no space left on device")
+        raise RuntimeError("Encountered NaN.")
 
-    with monkeypatch.context() as patch, pytest.raises(OSError, match="no space"):
-        patch.setattr("train.pipeline.make_report", fail)
+    with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="NaN") as failure:
+        patch.setattr("train.pipeline.baselines", fail)
         train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    (note,) = failure.value.__notes__
+    assert f"kept in {tmp_path / 'w'}; the same command goes on" in note
     assert not (tmp_path / "m").exists()
-    train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", lambda _: None)
+    said: list[str] = []
+    train(quick, TAXONOMY, tmp_path / "m", tmp_path / "w", said.append)
     assert load_bundle(tmp_path / "m").manifest.name == "m"
+    assert not [line for line in said if "step" in line]  # nothing is fine-tuned again
 
 
-def test_a_full_disk_is_said_with_what_to_do(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    "fault",
+    [
+        OSError(errno.ENOSPC, "No space left on device"),
+        SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+        RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534"),
+        RuntimeError("basic_ios::clear: iostream error"),
+    ],
+    ids=["system", "safetensors", "torch", "torch, small file"],
+)
+def test_a_full_disk_is_said_with_what_to_do(fault: Exception, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(training, "_HARDLY_ANY_ROOM", 2**63)
     with pytest.raises(TrainingError, match="make room and do the same again"), training._disk_with_room(tmp_path):
-        raise OSError(errno.ENOSPC, "No space left on device")
+        raise fault
+
+
+def test_a_file_that_torch_cannot_write_though_there_is_room_is_another_fault(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(training, "_HARDLY_ANY_ROOM", 0)
+    with pytest.raises(RuntimeError, match="inline_container"), training._disk_with_room(tmp_path):
+        raise RuntimeError("[enforce fail at inline_container.cc:672] . unexpected pos 576 vs 534")
+
+
+_FILL = """
+import sys
+from pathlib import Path
+import torch
+from safetensors.torch import save_file
+from cli.training import _disk_with_room
+from policy_topics.errors import TrainingError
+
+disk = Path(sys.argv[1])
+for save in (save_file, torch.save):
+    for numbers in (2_000, 1_000_000):
+        try:
+            with _disk_with_room(disk):
+                for i in range(200):
+                    save({"weight": torch.zeros(numbers)}, disk / f"{i}.model")
+        except TrainingError as fault:
+            print("told:", type(fault.__cause__).__name__)
+        for file in disk.iterdir():
+            file.unlink()
+"""
+
+
+def test_a_disk_that_is_filled_by_saving_a_model_is_told_from_other_faults(tmp_path: Path) -> None:
+    """On a disk of 1 MB, where the system lets a user have one."""
+    little_disk = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c"]
+    mount = 'mount -t tmpfs -o size=1m none "$1"'
+    if shutil.which("unshare") is None or subprocess.run([*little_disk, mount, "sh", tmp_path], check=False).returncode:
+        pytest.skip("no disk of one's own to fill")
+    command = [*little_disk, f'{mount} && "$2" -c "$3" "$1"', "sh", tmp_path, sys.executable, _FILL]
+    done = subprocess.run(command, cwd=HOME, check=False, capture_output=True, text=True)
+    assert done.stdout.splitlines() == ["told: SafetensorError"] * 2 + ["told: RuntimeError"] * 2, done.stderr

@@ -14,14 +14,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.taxonomy import Taxonomy
-from policy_topics.errors import TrainingError
+from policy_topics.errors import TrainingError, how_to_install
 from train.dataset import LabelledParagraph
 from train.export import label_matrix
 
 Scores = NDArray[np.float32]
 """(paragraphs, topics), of any scale: what logits are to a bundle, to be calibrated."""
 
-FASTTEXT_MISSING = "fastText is not installed: pip install 'policy-topics[bench]'"
+FASTTEXT_MISSING = f"fastText is not installed; {how_to_install('bench')}"
 
 _RATES = (1.0, 0.5, 0.25)
 """Learning rates of fastText. With some tens of thousands of paragraphs its numbers can overflow at the first one."""

@@ -12,7 +12,7 @@ Accuracy: Behavioral Testing of NLP Models with CheckList", ACL 2020, section 2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal
@@ -73,13 +73,16 @@ class Trial:
     topics: tuple[str, ...] = ()
 
 
-def read_trials(files: Iterable[Path]) -> list[Trial]:
+def read_trials(files: Iterable[Path], topics: Collection[str]) -> list[Trial]:
     """The trials of the cases in some files, in their order.
 
+    Args:
+        topics: all that a case may name.
+
     Raises:
-        DataError: a file cannot be read, or a line is no case; the message names file and line.
+        DataError: a file cannot be read, a line is no case, or it names another topic; the message names file and line.
     """
-    trials = []
+    trials: list[Trial] = []
     for file in files:
         try:
             lines = file.read_text("utf-8").splitlines()
@@ -91,9 +94,15 @@ def read_trials(files: Iterable[Path]) -> list[Trial]:
             if not line.strip():
                 continue
             try:
-                trials.extend(_trials(_CASE.validate_json(line), f"{file.name}:{number}"))
+                case = _trials(_CASE.validate_json(line), f"{file.name}:{number}")
             except ValidationError as fault:
                 raise DataError(f"{file}:{number}: is no behaviour test: {faults_of(fault)}") from None
+            if unknown := [topic for topic in case[0].topics if topic not in topics]:
+                raise DataError(
+                    f"{file}:{number}: {', '.join(unknown)}: a topic that no bundle here knows; mend the line or "
+                    "remove it, or leave the file out of data.behaviour_files"
+                )
+            trials.extend(case)
     return trials
 
 

@@ -62,7 +62,10 @@ def paired_bootstrap(
 def paired_bootstrap_of_topics(
     ours: Labels, theirs: Labels, labels: Labels, groups: NDArray[np.intp], resamples: int = RESAMPLES, seed: int = 13
 ) -> list[Interval]:
-    """Differences in the F1 of each topic, in their order; arguments as those of `paired_bootstrap`."""
+    """Differences in the F1 of each topic, in their order; arguments as those of `paired_bootstrap`.
+
+    Resamples without a topic say nothing of it and are left out. So every topic must be carried by some paragraph.
+    """
     both = [_counts(predicted, labels, groups) for predicted in (ours, theirs)]
     return _intervals(np.stack(both, axis=1), _of_topics, resamples, seed)
 
@@ -97,9 +100,13 @@ def _intervals(sums: Counts, statistic: Callable[[Counts], Counts], resamples: i
         times = rng.multinomial(documents, np.full(documents, 1 / documents), size=size).astype(np.float64)
         drawn.append(statistic((times @ flat).reshape(size, *sums.shape[1:])))
     figures = np.concatenate([statistic(sums.sum(axis=0)[None]), *drawn])
-    point, *differences = figures[:, 0] - figures[:, 1]
-    low, high = np.quantile(differences, [0.025, 0.975], axis=0)
-    return [Interval(point=float(p), low=float(a), high=float(b)) for p, a, b in zip(point, low, high, strict=True)]
+    return [_interval(each) for each in (figures[:, 0] - figures[:, 1]).T]
+
+
+def _interval(differences: NDArray[np.float64]) -> Interval:
+    """Of one figure: the difference itself, and behind it those of the resamples, NaN where it is not defined."""
+    low, high = np.nanquantile(differences[1:], [0.025, 0.975])
+    return Interval(point=float(differences[0]), low=float(low), high=float(high))
 
 
 def _counts(predicted: Labels, labels: Labels, groups: NDArray[np.intp]) -> Counts:
@@ -127,14 +134,14 @@ def _micro_and_macro(counts: Counts) -> Counts:
     whole = given + carried
     micro = 2 * hits.sum(axis=-1) / np.maximum(whole.sum(axis=-1), 1)
     occurs = carried > 0  # topics that a resample lacks do not count in its mean, as in `measure`
-    macro = (_of_topics(counts) * occurs).sum(axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
+    macro = np.nansum(_of_topics(counts), axis=-1) / np.maximum(occurs.sum(axis=-1), 1)
     return np.stack([micro, macro], axis=-1)
 
 
 def _of_topics(counts: Counts) -> Counts:
-    """Counts, (resamples, 2, 3, topics), to the F1 of each topic, (resamples, 2, topics)."""
+    """Counts, (resamples, 2, 3, topics), to the F1 of each topic, (resamples, 2, topics); NaN where none carries it."""
     hits, given, carried = np.moveaxis(counts, 2, 0)
-    f1: Counts = 2 * hits / np.maximum(given + carried, 1)
+    f1: Counts = np.where(carried > 0, 2 * hits / np.maximum(given + carried, 1), np.nan)
     return f1
 
 

@@ -56,13 +56,19 @@ def soft_paragraphs(
         None where the settings name no corpus.
 
     Raises:
-        TrainingError: the corpus holds no such paragraph, or a teacher has other topics.
+        TrainingError: the corpus holds no such paragraph, a teacher has other topics, or `folder` holds paragraphs of
+            other settings, data or topics.
     """
     if settings.distil.corpus is None:
         return None
     teachers = [load_bundle(resolve(teacher)).version for teacher in settings.distil.teachers]
-    labelled = data_fingerprint(rows), data_fingerprint(dev), data_fingerprint(test)
-    claim(folder, {**settings.distil.model_dump(mode="json"), "versions": teachers, "labelled": labelled})
+    facts = {
+        **settings.distil.model_dump(mode="json"),
+        "versions": teachers,
+        "labelled": [data_fingerprint(part) for part in (rows, dev, test)],
+        "topics": list(taxonomy.ids),  # what the columns of the labels mean
+    }
+    claim(folder, facts)
     done = folder / "paragraphs"
     if not done.exists():
         part = folder / "paragraphs.part"

@@ -83,7 +83,8 @@ def finetune(
         trainer: what trains: one of another class is how ideas are tried, see `benchmarks.ideas`.
 
     Raises:
-        TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data.
+        TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data, the order of
+            its rows included, or of another number of processes.
     """
     if settings.backbone is None:
         raise TrainingError("nothing to start from; set finetune.backbone")
@@ -92,6 +93,7 @@ def finetune(
         "data": [_fingerprint(part) for part in (train, dev, soft) if part],
         "topics": list(taxonomy.ids),
         "weights": _weights_fingerprint(settings.backbone),
+        "processes": processes.count(),  # a step's paragraphs are dealt to so many
     }
     models = []
     for seed in settings.seeds:
@@ -164,8 +166,9 @@ def _last_checkpoint(folder: Path) -> str | None:
 
 
 def _fingerprint(data: Dataset) -> str:
-    rows = zip(data["text"], data["labels"], strict=True)
-    return hashlib.sha256(json.dumps(sorted(map(list, rows)), ensure_ascii=False).encode()).hexdigest()
+    """Hash of texts and labels in their order: a training that goes on skips the first so many of a permutation."""
+    rows = list(zip(data["text"], data["labels"], strict=True))
+    return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
 
 
 def _weights_fingerprint(backbone: str) -> str:

@@ -9,11 +9,13 @@ from __future__ import annotations
 import time
 from collections import Counter
 from collections.abc import Sequence
+from itertools import compress
 from pathlib import Path
 
 import numpy as np
 
 from configs.settings import Settings, resolve
+from configs.taxonomy import Taxonomy
 from policy_topics.classifier import Classifier
 from policy_topics.errors import TrainingError
 from train.behaviour import Trial, read_trials, run
@@ -38,6 +40,9 @@ SLOWNESS = 1.3
 BEHAVIOUR_FALL = 0.05
 """Share of the behaviour tests of one kind that it may fail more than the one that serves: one in twenty."""
 
+FEWEST_DOCUMENTS = 5
+"""That must carry a topic for its F1 to be measured: drawn from fewer, an interval says too little to refuse by."""
+
 _TIMED = 100
 _ROUNDS = 9
 
@@ -50,12 +55,12 @@ def judge(candidate: Path, incumbent: Path, rows: Sequence[LabelledParagraph], s
         rows: labelled paragraphs that neither was trained on, with topics of the candidate's taxonomy.
 
     Raises:
-        DataError: no rows, or behaviour tests that cannot be read.
+        DataError: no rows, or behaviour tests that cannot be read or name a topic that neither bundle knows.
         BundleError: one of the bundles cannot be used.
     """
-    trials = read_trials(map(resolve, settings.data.behaviour_files))
     ours, theirs = (Classifier.load(bundle, settings.engine) for bundle in (candidate, incumbent))
     ids, before = ours.bundle.taxonomy.ids, theirs.bundle.taxonomy.ids
+    trials = behaviour_tests(settings, ours.bundle.taxonomy, theirs.bundle.taxonomy)
     shared = tuple(topic for topic in ids if topic in before)
     if not shared:
         raise TrainingError(f"{candidate} and {incumbent} have no topic in common; there is nothing to compare")
@@ -65,11 +70,14 @@ def judge(candidate: Path, incumbent: Path, rows: Sequence[LabelledParagraph], s
     labels, groups = carried[:, [ids.index(topic) for topic in shared]], documents(rows)
     new, old = _only(judged[0], ids, shared), _only(judged[1], before, shared)
     macro = paired_bootstrap(new.given, old.given, labels, groups).macro_f1
-    of_topics = paired_bootstrap_of_topics(new.given, old.given, labels, groups)
-    topics = {topic: each for topic, each, column in zip(shared, of_topics, labels.T, strict=True) if column.any()}
+    enough = {topic: len(np.unique(groups[c])) >= FEWEST_DOCUMENTS for topic, c in zip(ids, carried.T, strict=True)}
+    measured = [enough[topic] for topic in shared]
+    of_topics = paired_bootstrap_of_topics(new.given[:, measured], old.given[:, measured], labels[:, measured], groups)
+    topics = dict(zip(compress(shared, measured), of_topics, strict=True))
     ece = paired_bootstrap_of_calibration(new.probabilities, old.probabilities, labels, groups)
     seconds = _seconds(ours, theirs, [row.text for row in rows])
-    behaviour, failed = _behaviour(ours, theirs, trials, shared)
+    tried = [trial for trial in trials if set(trial.topics) <= set(shared)]
+    behaviour, failed = _behaviour(ours, theirs, tried, shared)
     metrics = [measure(each.probabilities, each.given, labels, shared) for each in (new, old)]
     rules = (_macro(macro, *metrics), _topics(topics), _ece(ece, *metrics), _speed(*seconds), *behaviour)
     return Verdict(
@@ -86,10 +94,20 @@ def judge(candidate: Path, incumbent: Path, rows: Sequence[LabelledParagraph], s
         topics=topics,
         seconds=seconds,
         behaviour_failed=tuple(failed),
+        behaviour_skipped=tuple(trial.name for trial in trials if trial not in tried),
         new_topics={topic: alone.topics[topic] for topic in ids if topic not in before},
         lost_topics=tuple(topic for topic in before if topic not in ids),
-        unmeasured_topics=tuple(topic for topic, column in zip(ids, carried.T, strict=True) if not column.any()),
+        unmeasured_topics=tuple(topic for topic in ids if not enough[topic]),
     )
+
+
+def behaviour_tests(settings: Settings, *known: Taxonomy) -> list[Trial]:
+    """Those that bundles of these taxonomies are tried with.
+
+    Raises:
+        DataError: as `read_trials`; a topic that no taxonomy has is such a fault.
+    """
+    return read_trials(map(resolve, settings.data.behaviour_files), {topic for each in known for topic in each.ids})
 
 
 def _only(judged: Judgement, ids: tuple[str, ...], kept: tuple[str, ...]) -> Judgement:
@@ -147,10 +165,9 @@ def _behaviour(
     ours: Classifier, theirs: Classifier, trials: Sequence[Trial], shared: tuple[str, ...]
 ) -> tuple[list[Rule], list[str]]:
     """A rule for each kind of trial, and the names of those that only the incumbent passes."""
-    fit = [trial for trial in trials if set(trial.topics) <= set(shared)]
-    passed = [run(classifier, fit, shared) for classifier in (ours, theirs)]
-    of_kind = Counter(trial.kind for trial in fit)
-    held = [Counter(t.kind for t, holds in zip(fit, each, strict=True) if holds) for each in passed]
+    passed = [run(classifier, trials, shared) for classifier in (ours, theirs)]
+    of_kind = Counter(trial.kind for trial in trials)
+    held = [Counter(t.kind for t, holds in zip(trials, each, strict=True) if holds) for each in passed]
     rules = [
         Rule(
             name=f"behaviour 行为: {kind}",
@@ -162,7 +179,7 @@ def _behaviour(
         )
         for kind, size in of_kind.items()
     ]
-    lost = [trial.name for trial, now, before in zip(fit, *passed, strict=True) if before and not now]
+    lost = [trial.name for trial, now, before in zip(trials, *passed, strict=True) if before and not now]
     return rules, lost
 
 

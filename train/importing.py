@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from configs.taxonomy import Taxonomy
+from policy_topics.text import clean
 from train.dataset import Line, scan_records
-from train.formats import FormatError, Record, Table, Votes, read_tables
+from train.formats import FormatError, Record, Table, Unreadable, Votes, read_tables
 from train.import_report import ImportReport, Merged, Refused, Source, Spelling, Taken
 from train.settling import Candidate, agree_or_refuse
 from train.topic_names import TopicNames, UnknownTopic
@@ -178,9 +179,13 @@ def _candidate(record: Record, table: Table, columns: Mapping[str, str], names: 
         return candidate
     for wanted, column in columns.items():
         value = record.fields.get(column)
-        if wanted != "labels" and value is not None:
+        if isinstance(value, Unreadable):
+            candidate.faults.append(f"{column}: {value}")
+        elif wanted != "labels" and value is not None:
             candidate.row[wanted] = _written(value)
     given = record.fields.get(columns["labels"])
+    if candidate.faults:
+        return candidate
     try:
         candidate.row["labels"] = _labels(record.unanswered if given is None else given, names, candidate.notes)
     except UnknownTopic as fault:
@@ -219,7 +224,10 @@ def _written(value: Any) -> Any:
 
 
 def _check(candidates: Sequence[Candidate], taxonomy: Taxonomy) -> None:
-    """Let the reader of training data look at what has no fault yet. Ids come later and are not looked at."""
+    """Let the reader of training data look at what has no fault yet. Ids come later and are not looked at.
+
+    What it refuses has its clean text, too: of which text it was is still of interest.
+    """
     of_line = {f"{Line(number=i)}": each for i, each in enumerate(candidates) if not each.faults}
     records = [
         (Line(number=i), {key: value for key, value in each.row.items() if key != "id"})
@@ -228,7 +236,9 @@ def _check(candidates: Sequence[Candidate], taxonomy: Taxonomy) -> None:
     ]
     reading = scan_records(records, taxonomy)
     for remark in reading.faults:
-        of_line[remark.place].faults.append(remark.message)
+        refused = of_line[remark.place]
+        refused.faults.append(remark.message)
+        refused.clean = clean(text).text if isinstance(text := refused.row.get("text"), str) else ""
     for remark in reading.warnings:
         of_line[remark.place].notes.append(remark.message)
     for row in reading.rows:

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.settings import Settings, override, resolve
+from configs.settings import Settings, override
 from configs.taxonomy import Taxonomy
 from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
@@ -25,18 +25,18 @@ from policy_topics.registry import open_registry, served_bundle
 from train import processes
 from train.baselines import Baseline, baselines
 from train.card import model_card
-from train.dataset import LabelledParagraph, as_dataset, data_fingerprint, read
+from train.dataset import LabelledParagraph, as_dataset, data_fingerprint
 from train.distil import soft_paragraphs
 from train.export import Exported, export
 from train.finetune import Finetuned, backbone_folder, finetune
-from train.gate import judge
+from train.gate import behaviour_tests, judge
 from train.hardware import quiet
 from train.metrics import Metrics
 from train.progress import Say
 from train.report import Report, make_report
-from train.split import without_leaks
 from train.stages import stages_of, write_stages
 from train.tracking import Tracker
+from train.training_data import TrainingData, read_training_data
 from train.verdict import Verdict, write_verdict
 
 
@@ -51,15 +51,6 @@ class Trained:
     """None where nothing serves yet, or there is no test split to judge on."""
     registered: bool
     """Whether it is in the registry: where there is one and the verdict is good."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Data:
-    rows: list[LabelledParagraph]
-    """To train on."""
-    held_out: dict[str, list[LabelledParagraph]]
-    """dev and test."""
-    left_out: list[LabelledParagraph]
 
 
 def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Say) -> Trained | None:
@@ -82,8 +73,10 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Sa
     settings = _warm_start(settings)
     backbone = str(settings.finetune.backbone)
     parent, incumbent = _bundle_at(backbone_folder(backbone)), _bundle_at(served_bundle(settings))
-    data = _read_data(settings, taxonomy, say)
+    data = read_training_data(settings.data, taxonomy, say)
     _compare_topics(parent, taxonomy, data, say)
+    if incumbent:
+        behaviour_tests(settings, taxonomy, incumbent.taxonomy)  # their faults are told now, not after the training
     with _alone(work):
         _refuse_existing(out)
         tracker = Tracker(settings.tracking if processes.is_first() else None, work, out.name, say)
@@ -92,22 +85,23 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Sa
         processes.part()
         if not processes.is_first():
             return None
-        provenance = Provenance(
-            out.name, settings.finetune.max_tokens, data_fingerprint(data.rows), parent.version if parent else None
-        )
-        name = f"{parent.name} {parent.version}" if parent else "/".join(Path(backbone).parts[-2:])
-        staged = work / "bundle"  # takes its place whole, when all of it is there
-        reports = _build(staged, models[0].model, provenance, name, settings, taxonomy, data, soft, say)
-        out.parent.mkdir(parents=True, exist_ok=True)
-        verdict = _judge(staged, incumbent, data.held_out["test"], settings, say)
-        if verdict:
-            write_verdict(verdict, out)
-        registered = verdict is not None and verdict.passed and settings.registry is not None
-        if verdict and registered:
-            registry = open_registry(settings)
-            write_verdict(verdict, registry.path(registry.add(staged)))
-        _track(tracker, reports, load_bundle(staged), verdict)
-        staged.rename(out)  # all that comes before can be done again where it was cut off
+        with _fine_tuned_is_kept(work):
+            provenance = Provenance(
+                out.name, settings.finetune.max_tokens, data_fingerprint(data.rows), parent.version if parent else None
+            )
+            name = f"{parent.name} {parent.version}" if parent else "/".join(Path(backbone).parts[-2:])
+            staged = work / "bundle"  # takes its place whole, when all of it is there
+            reports = _build(staged, models[0].model, provenance, name, settings, taxonomy, data, soft, say)
+            out.parent.mkdir(parents=True, exist_ok=True)
+            verdict = _judge(staged, incumbent, data.held_out["test"], settings, say)
+            if verdict:
+                write_verdict(verdict, out)
+            registered = verdict is not None and verdict.passed and settings.registry is not None
+            if verdict and registered:
+                registry = open_registry(settings)
+                write_verdict(verdict, registry.path(registry.add(staged)))
+            _track(tracker, reports, load_bundle(staged), verdict)
+            staged.rename(out)  # all that comes before can be done again where it was cut off
         shutil.rmtree(work)
     metrics = {split: each.served for split, each in reports.items()}
     return Trained(load_bundle(out), metrics, tuple(data.left_out), verdict, registered)
@@ -133,6 +127,19 @@ def _alone(work: Path) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def _fine_tuned_is_kept(work: Path) -> Iterator[None]:
+    """A fault of what comes after fine-tuning says that the fine-tuned models are not lost."""
+    try:
+        yield
+    except Exception as fault:
+        fault.add_note(
+            f"微调好的模型保存在 {work}，再次执行同一命令即从该处继续。"
+            f"What was fine-tuned is kept in {work}; the same command goes on from there."
+        )
+        raise
+
+
 def _warm_start(settings: Settings) -> Settings:
     """Settings with the bundle that serves as backbone where they name none."""
     if settings.finetune.backbone is not None:
@@ -147,28 +154,7 @@ def _bundle_at(folder: Path) -> Bundle | None:
     return load_bundle(folder) if (folder / MANIFEST).is_file() else None
 
 
-def _read_data(settings: Settings, taxonomy: Taxonomy, say: Say) -> _Data:
-    held_out = {"dev": _read(settings.data.dev_files, taxonomy), "test": _read(settings.data.test_files, taxonomy)}
-    if not held_out["dev"]:
-        raise TrainingError("no dev paragraphs to stop, calibrate and set thresholds on; set data.dev_files")
-    if not any(row.labels for row in held_out["dev"]):
-        raise TrainingError("no dev paragraph carries a topic, so nothing can be calibrated; label some")
-    rows, left_out = without_leaks(
-        _read(settings.data.files, taxonomy), [*held_out["dev"], *held_out["test"]], settings.data.duplicate_similarity
-    )
-    if not rows:
-        raise TrainingError("every training paragraph stands in dev or test too; give others with --data")
-    say(f"{len(rows)} paragraphs to train on, {len(held_out['dev'])} dev, {len(held_out['test'])} test")
-    if left_out:
-        say(f"left out of training, for they stand in dev or test too: {', '.join(str(r.line) for r in left_out)}")
-    return _Data(rows, held_out, left_out)
-
-
-def _read(files: Sequence[Path], taxonomy: Taxonomy) -> list[LabelledParagraph]:
-    return read([resolve(file) for file in files], taxonomy)
-
-
-def _compare_topics(parent: Bundle | None, taxonomy: Taxonomy, data: _Data, say: Say) -> None:
+def _compare_topics(parent: Bundle | None, taxonomy: Taxonomy, data: TrainingData, say: Say) -> None:
     """Say which topics come and go, and how much there is to learn the new ones from."""
     if parent is None or parent.taxonomy.ids == taxonomy.ids:
         return
@@ -187,7 +173,7 @@ def _compare_topics(parent: Bundle | None, taxonomy: Taxonomy, data: _Data, say:
 
 
 def _finetune(
-    settings: Settings, taxonomy: Taxonomy, data: _Data, work: Path, say: Say, tracker: Tracker
+    settings: Settings, taxonomy: Taxonomy, data: TrainingData, work: Path, say: Say, tracker: Tracker
 ) -> tuple[list[Finetuned], int]:
     """The models, the best first, and how many unlabelled paragraphs they have learnt from."""
     with processes.first_before_others():
@@ -210,7 +196,7 @@ def _build(
     backbone: str,
     settings: Settings,
     taxonomy: Taxonomy,
-    data: _Data,
+    data: TrainingData,
     soft: int,
     say: Say,
 ) -> dict[str, Report]:
@@ -245,7 +231,7 @@ def _judge(
     return judge(staged, incumbent.path, test, settings)
 
 
-def _parameters(settings: Settings, taxonomy: Taxonomy, data: _Data, parent: Bundle | None) -> dict[str, Any]:
+def _parameters(settings: Settings, taxonomy: Taxonomy, data: TrainingData, parent: Bundle | None) -> dict[str, Any]:
     chosen = settings.model_dump(mode="json", include={"finetune", "distil", "export", "data"})
     return {f"{section}.{key}": value for section, keys in chosen.items() for key, value in keys.items()} | {
         "taxonomy": taxonomy.version,

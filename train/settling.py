@@ -16,7 +16,7 @@ class Candidate:
         place: where it stands, for people.
         table: place of the table that it is of.
         row: the paragraph, in the form that training reads.
-        clean: its clean text.
+        clean: its clean text, where it has one.
         who: who labelled it, where that is known and counts.
         notes: what a person should know of it.
         faults: why it is refused, if it is.
@@ -55,13 +55,15 @@ def agree_or_refuse(candidates: Sequence[Candidate]) -> None:
 def latest_then_majority(candidates: Sequence[Candidate]) -> None:
     """Of one text, each person's latest record counts, and of those the topics that most people gave.
 
-    Where as many people gave others, all records of the text are refused. Records without a name count as one person's:
-    where nobody has a name, the last word stands. The order of the topics is the one that most of those gave who agree
-    on them, and of several such the latest.
+    Where the latest has a fault, that person has no say: what came before was taken back. Where as many people gave
+    others, all records of the text are refused. Records without a name count as one person's: where nobody has a name,
+    the last word stands. The order of the topics is the one that most of those gave who agree on them, and of several
+    such the latest.
 
     Args:
         candidates: in the order of time.
     """
+    _refuse_taken_back(candidates)
     for same in _of_one_text(candidates):
         latest = {each.who: each for each in same}
         standing = [each for each in same if latest[each.who] is each]
@@ -83,6 +85,16 @@ def latest_then_majority(candidates: Sequence[Candidate]) -> None:
             elif _topics(each) != topics:
                 each.notes.append(f"outvoted: {each.topics}, and {most} of {len(standing)} people say {kept.topics}")
             _merge(each, kept)
+
+
+def _refuse_taken_back(candidates: Sequence[Candidate]) -> None:
+    latest = {(each.clean, each.who): each for each in candidates}
+    for each in candidates:
+        last = latest[each.clean, each.who]
+        if last.faults and not each.faults:
+            each.faults.append(
+                f"the same person said otherwise later, at {last.place}, which is refused; correct the text once more"
+            )
 
 
 def _refuse_tie(same: Sequence[Candidate], latest: dict[str | None, Candidate], standing: Sequence[Candidate]) -> None:

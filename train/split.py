@@ -82,7 +82,7 @@ def connected(rows: Sequence[LabelledParagraph], repeats: Iterable[tuple[int, in
 def without_leaks(
     rows: Sequence[LabelledParagraph], held_out: Sequence[LabelledParagraph], similarity: float
 ) -> tuple[list[LabelledParagraph], list[LabelledParagraph]]:
-    """Training rows that are like no row of `held_out`, nor from one of their documents; and the rest."""
+    """Rows that are like no row of `held_out`, nor from one of their documents; and the rest, which leak."""
     groups = inseparable([*rows, *held_out], similarity)
     leaks = {i for group in groups if max(group) >= len(rows) for i in group if i < len(rows)}
     return [row for i, row in enumerate(rows) if i not in leaks], [rows[i] for i in sorted(leaks)]

@@ -14,7 +14,6 @@ Before that, the paragraphs are narrowed to the least sure ones (F. Zhdanov, "Di
 
 from __future__ import annotations
 
-import hashlib
 import heapq
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -61,7 +60,7 @@ def doubt(probabilities: Vector, thresholds: Vector) -> Vector:
 
 
 class Pool:
-    """The least sure of the paragraphs that were added; texts that stand there twice count once.
+    """The least sure of the paragraphs that were added, each text once. Its size does not grow with their number.
 
     Args:
         thresholds: of every topic, (topics,).
@@ -72,21 +71,21 @@ class Pool:
         self._thresholds = thresholds
         self._count = count
         self._kept: list[tuple[float, int, Unlabelled]] = []
-        self._seen: set[bytes] = set()
+        self._texts: set[str] = set()  # of what is kept: one that was too sure once is so again
         self.added = 0
 
     def add(self, paragraph: Unlabelled) -> None:
-        digest = hashlib.sha256(paragraph.text.encode()).digest()[:16]
-        if digest in self._seen:
-            return
-        self._seen.add(digest)
         self.added += 1
+        if paragraph.text in self._texts:
+            return
+        self._texts.add(paragraph.text)
         length = float(np.linalg.norm(doubt(paragraph.probabilities, self._thresholds)))
         entry = (length, -self.added, paragraph)  # of two like it, the first
         if len(self._kept) < POOL * self._count:
             heapq.heappush(self._kept, entry)
         else:
-            heapq.heappushpop(self._kept, entry)
+            *_, surest = heapq.heappushpop(self._kept, entry)
+            self._texts.remove(surest.text)
 
     def choose(self) -> list[Unlabelled]:
         """The paragraphs to label, as many as wanted if there are so many, the most useful first."""

@@ -15,7 +15,8 @@ from configs.taxonomy import Taxonomy
 from policy_topics.text import simplify
 
 _NONE = ("无", "无主题", "none", "no topic")
-"""What stands in a cell of a paragraph without a topic. An empty cell does not: it may have been forgotten."""
+"""What stands in a cell, or alone in a list, for a paragraph without a topic. An empty cell does not: it may have been
+forgotten."""
 
 _SEPARATORS = (r"[;；|#\n]", r"[,，]", "、")
 """Tried in this order: names of topics hold commas and enumeration commas themselves, so a whole cell comes first."""
@@ -56,10 +57,12 @@ class TopicNames:
             value = _parsed(value)
             return self.read(value)
         if isinstance(value, list | tuple):
+            if len(value) == 1 and _says_none(value[0]):
+                return []
             return list(dict.fromkeys(topic for each in value for topic in [self._one(each)]))
         if value is None or not str(value).strip():
             raise UnknownTopic('no label; write "none" or 无 (in JSON: []) for a paragraph without a topic')
-        if _plain(str(value)) in map(_plain, _NONE):
+        if _says_none(str(value)):
             return []
         return list(dict.fromkeys(self._split(str(value), self._separators)))
 
@@ -85,18 +88,36 @@ class TopicNames:
             raise UnknownTopic(f"label {name!r} is no name of a topic; write its id or its name")
         plain = _plain(name)
         if plain not in self._topics:
+            shown = name.strip().encode("utf-8", "replace").decode("utf-8")
+            if mark := self._parting(name):
+                raise UnknownTopic(
+                    f'label "{shown}" is no topic, but its parts between "{mark}" are; '
+                    f'give --separator "{mark}", or in a list write each one by itself'
+                )
             near = difflib.get_close_matches(plain, self._topics, n=1, cutoff=0.4)
             hint = f"the nearest is {self._shown[self._topics[near[0]]]}" if near else "the topics are in topics.yaml"
-            raise UnknownTopic(f'label "{name.strip()}" is no topic; {hint}')
+            raise UnknownTopic(f'label "{shown}" is no topic; {hint}')
         topic = self._topics[plain]
         written = name.strip()
         self.spelt[written, topic] = self.spelt.get((written, topic), 0) + 1
         return topic
 
+    def _parting(self, name: str) -> str | None:
+        """The mark that has topics on all its sides, if there is one."""
+        for mark in re.findall(r"\W", name.strip()):
+            if mark.isprintable() and all(_plain(part) in self._topics for part in name.split(mark)):
+                return str(mark)
+        return None
+
+
+def _says_none(value: Any) -> bool:
+    return isinstance(value, str) and _plain(value) in map(_plain, _NONE)
+
 
 def _plain(name: str) -> str:
     """Without differences in case, width, spaces, hyphens, and Traditional or Simplified characters."""
-    return simplify(re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", name).casefold()))
+    whole = name.encode("utf-8", "replace").decode("utf-8")  # JSON and Excel can escape halves of a surrogate pair
+    return simplify(re.sub(r"[\s_-]+", "", unicodedata.normalize("NFKC", whole).casefold()))
 
 
 def _parsed(cell: str) -> Any:

@@ -14,7 +14,7 @@ from typing import Any
 
 from configs.settings import resolve
 from configs.tracking import switch_off_tracking
-from policy_topics.errors import TrainingError
+from policy_topics.errors import TrainingError, how_to_install
 from train.runs import write_json
 
 EXPERIMENT = "policy-topics"
@@ -43,7 +43,7 @@ class Tracker:
             from mlflow.exceptions import MlflowException
         except ModuleNotFoundError:
             raise TrainingError(
-                "`tracking` is set, but MLflow is not installed: pip install 'policy-topics[tracking]'"
+                f"`tracking` is set, but MLflow is not installed; {how_to_install('tracking')}"
             ) from None
         for chatty in ("mlflow", "alembic"):
             logging.getLogger(chatty).setLevel(logging.WARNING)

@@ -40,6 +40,9 @@ class AsyncClient:
         tries: of one request that finds the service busy, not ready or out of reach.
         patience: seconds that those may take together.
         in_flight: requests at once that many texts are sent in.
+
+    Raises:
+        ClientError: `url` is no address. What a call raises is one, too.
     """
 
     def __init__(
@@ -166,7 +169,7 @@ class AsyncClient:
         while True:
             try:
                 answer = await self._http.request(call.method, call.path, **call.arguments)
-            except httpx.TransportError as fault:
+            except httpx.RequestError as fault:
                 wait = retries.after_fault(fault)
             else:
                 if answer.is_success:

@@ -13,7 +13,7 @@ from email.utils import parsedate_to_datetime
 
 import httpx
 
-from policy_topics.client.errors import Unreachable, service_error
+from policy_topics.client.errors import ClientError, Unreachable, service_error
 
 BASE_SECONDS = 0.5
 CAP_SECONDS = 20.0
@@ -46,12 +46,18 @@ class Retries:
             raise service_error(answer)
         return wait
 
-    def after_fault(self, fault: httpx.TransportError) -> float:
+    def after_fault(self, fault: httpx.RequestError) -> float:
         """Seconds to wait before the next try.
 
         Raises:
             Unreachable: there is none.
+            ClientError: what came is no answer of the service, nor would it be next time.
         """
+        if isinstance(fault, httpx.DecodingError):
+            raise ClientError(
+                f"{fault.request.url} answered what cannot be unpacked ({fault}): policy-topics does not answer so; "
+                "is the address right?"
+            ) from fault
         # What the server has taken on and does not answer in time, it would not answer in time again.
         slow = isinstance(fault, httpx.TimeoutException) and not isinstance(fault, httpx.ConnectTimeout)
         wait = None if slow else self._wait(0)

@@ -39,6 +39,9 @@ class Client:
         timeout: seconds to wait for an answer; best over the service's own `timeout_seconds`.
         tries: of one request that finds the service busy, not ready or out of reach.
         patience: seconds that those may take together.
+
+    Raises:
+        ClientError: `url` is no address. What a call raises is one, too.
     """
 
     def __init__(
@@ -152,7 +155,7 @@ class Client:
         while True:
             try:
                 answer = self._http.request(call.method, call.path, **call.arguments)
-            except httpx.TransportError as fault:
+            except httpx.RequestError as fault:
                 wait = retries.after_fault(fault)
             else:
                 if answer.is_success:

@@ -24,7 +24,7 @@ from sqlalchemy import Connection, Engine, Row, create_engine, event, func, inse
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from policy_topics.durable import locked, sync
-from policy_topics.errors import FeedbackError
+from policy_topics.errors import FeedbackError, how_to_install
 from policy_topics.feedback.corrections import Correction, Suggested, text_sha256
 from policy_topics.feedback.tables import CORRECTIONS, VERSION_TABLE
 
@@ -170,7 +170,7 @@ class Store:
         try:
             yield
         except ModuleNotFoundError as fault:
-            raise FeedbackError(f"{self.name}: wants {fault.name}: pip install 'policy-topics[postgres]'") from fault
+            raise FeedbackError(f"{self.name}: wants {fault.name}; {how_to_install('postgres')}") from fault
         except CommandError as fault:
             raise FeedbackError(
                 f"{self.name}: was written by a newer version of policy-topics ({fault}); use that one"

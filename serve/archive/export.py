@@ -12,16 +12,21 @@ from typing import IO, Any
 import pyarrow.parquet as pq
 
 from serve.archive.job import Form
-from serve.archive.output import write_whole
+from serve.archive.output import explained, part_files, write_whole
 
 _ROWS = 1000
 
 
 def export(parts: list[Path], folder: Path, form: Form) -> None:
-    """Write each part that is not there yet in another form into a folder, and remove what is of no part any more."""
-    folder.mkdir(exist_ok=True)
+    """Write each part that is not there yet in another form into a folder, and remove what is of no part any more.
+
+    Raises:
+        OutputError: something else is in the folder, or it cannot be written to.
+    """
+    with explained(folder):
+        folder.mkdir(exist_ok=True)
     wanted = {f"{part.stem}.{form}": part for part in parts}
-    for file in folder.iterdir():
+    for file in part_files(folder, form):
         if file.name not in wanted:
             file.unlink()
     for name, part in wanted.items():

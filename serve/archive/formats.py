@@ -5,6 +5,7 @@ Tables are read as a stream, of any size. Documents are read whole, so their siz
 
 from __future__ import annotations
 
+import codecs
 import csv
 import io
 import json
@@ -28,6 +29,9 @@ _SAMPLE = 65536
 _PARQUET_ROWS = 256
 _COLUMNS = ("id", "document", "text", "date", "source")
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_UNDECODED = "\udcff"
+"""In a line of a table, for bytes that its encoding does not have. No encoding gives half of a surrogate pair."""
+_UNDECODED_ROW = "bytes that fit no encoding; save the file as UTF-8"
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d\d)(?:[-_./年](1[0-2]|0?[1-9])(?!\d)|(1[0-2]|0[1-9])(?:[0-3]\d)?(?!\d))")
 _NO_DOCUMENTS = {".json", ".xml", ".js", ".css", ".svg", ".yaml", ".yml", ".toml", ".py", ".log", ".sql"}
 
@@ -152,6 +156,8 @@ def _jsonl(file: BinaryIO, most: int, notes: Notes) -> Iterator[tuple[int, str, 
         if not line.strip():
             continue
         try:
+            if _UNDECODED in line:
+                raise ValueError(_UNDECODED_ROW)
             fields = json.loads(line)
             if not isinstance(fields, dict):
                 raise ValueError("no JSON object")
@@ -177,10 +183,13 @@ def _csv(file: BinaryIO, most: int, notes: Notes) -> Iterator[tuple[int, str, Ma
     index = -1
     try:
         for index, values in enumerate(row for row in reader if row):
-            if len(values) == len(names):
-                yield index, f"line {reader.line_num + 1}", dict(zip(names, values, strict=True))
+            place = f"line {reader.line_num + 1}"
+            if any(_UNDECODED in value for value in values):
+                notes.bad(place, _UNDECODED_ROW)
+            elif len(values) != len(names):
+                notes.bad(place, f"{len(values)} fields, not {len(names)}")
             else:
-                notes.bad(f"line {reader.line_num + 1}", f"{len(values)} fields, not {len(names)}")
+                yield index, place, dict(zip(names, values, strict=True))
     except csv.Error as fault:
         where = f"line {reader.line_num + 1}"
         raise Damaged(f"broken at {where} ({fault}): check its quotation marks. CSV 引号有误。") from fault
@@ -207,25 +216,50 @@ def _parquet(file: BinaryIO, notes: Notes) -> Iterator[tuple[int, str, Mapping[s
 
 
 def _lines(file: BinaryIO, most: int, notes: Notes) -> Iterator[str]:
-    """Lines of a text file in whatever encoding; each may be of `most` characters, escaped."""
-    buffered = file if isinstance(file, io.BufferedReader) else io.BufferedReader(cast(io.RawIOBase, file), _SAMPLE)
-    sample = bytes(buffered.peek(_SAMPLE))[:_SAMPLE]
+    """Lines of a text file in whatever encoding; each may be of `most` characters, escaped.
+
+    The encoding is that of the first 64 KiB. Where they are ASCII they tell nothing, and the first line that is not
+    decides.
+    """
+    buffered = io.BufferedReader(cast(io.RawIOBase, file), _SAMPLE)
+    sample = buffered.peek()  # as it reads a whole buffer, less than that only at the file's end
     if not sample:
         return
-    whole, newline, _ = sample.rpartition(b"\n")
-    encoding = decode(whole + newline if newline else sample)[1].partition(" ")[0]
+    if len(sample) == _SAMPLE and b"\0" not in sample:  # UTF-16 may be cut anywhere
+        sample = sample[: sample.rfind(b"\n") + 1] or sample
+    encoding = _encoding(sample)
+    late = encoding == "utf-8" and sample.isascii()
     longest = 8 * most
-    text = io.TextIOWrapper(buffered, encoding, errors="replace", newline="")
+    text = io.TextIOWrapper(buffered, "ascii" if late else encoding, "surrogateescape" if late else _MARK, newline="")
+    chosen = ""
     first = True
     try:
         while line := text.readline(longest):
             if len(line) == longest and not line.endswith("\n"):
                 raise TooLarge(f"a line of over {longest} characters; split it. 行过长，请拆分。")
-            notes.replaced = notes.replaced or "\ufffd" in line
+            if late and not line.isascii():
+                raw = line.encode("ascii", "surrogateescape")
+                chosen = chosen or _encoding(raw)
+                line = raw.decode(chosen, _MARK)
+            notes.replaced = notes.replaced or _UNDECODED in line
             yield line.removeprefix("\ufeff") if first else line
             first = False
     finally:
         text.detach()  # closing the file is up to whoever opened it
+        buffered.detach()
+
+
+def _encoding(data: bytes) -> str:
+    return decode(data)[1].partition(" ")[0]
+
+
+def _marked(fault: UnicodeError) -> tuple[str, int]:
+    assert isinstance(fault, UnicodeDecodeError)
+    return _UNDECODED, fault.end
+
+
+_MARK = "policy_topics.undecoded"
+codecs.register_error(_MARK, _marked)
 
 
 def _month(text: str) -> str | None:

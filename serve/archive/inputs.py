@@ -9,14 +9,17 @@ from __future__ import annotations
 import glob
 import hashlib
 import os
+import stat
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
 
 from policy_topics.errors import PolicyTopicsError
+from serve.archive import globs
 from serve.archive.faults import Unreachable
+from serve.archive.globs import Pattern
 
 IN_MEMORY = 16 * 1024 * 1024
 """Bytes of a fetched or unpacked file that are kept in memory; a larger one goes to a temporary file."""
@@ -36,29 +39,55 @@ class Source:
         address: path, or address for fsspec.
         name: what it is called in the output: its path from the folder that was named, that folder's name included.
         size: in bytes; 0 where the file system does not say.
+        unlisted: why a folder cannot be listed, which is then no file; empty for a file.
     """
 
     address: str
     name: str
     size: int
+    unlisted: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class _Entry:
+    """What a folder holds; a link has the size and the kind of what it leads to."""
+
+    name: str
+    path: str
+    size: int
+    is_folder: bool
+    is_link: bool
 
 
 def list_sources(addresses: Sequence[str], leave_out: Path) -> Iterator[Source]:
-    """Every file that the addresses come to, without those in the folder `leave_out`.
+    """Every file that the addresses come to, without those in `leave_out`, however one gets there.
 
     Raises:
-        InputError: an address that comes to nothing.
+        InputError: an address that comes to nothing, or all of them to nothing but what is in `leave_out`.
     """
+    disk = _Disk(leave_out)
+    nothing = True
     for address in addresses:
-        yield from _remote(address) if "://" in address else _local(address, leave_out.absolute())
+        for source in _remote(address, disk) if "://" in address else _local(address, disk):
+            nothing = False
+            yield source
+    if nothing and disk.is_named:
+        raise InputError(
+            f"{leave_out}: is written to, and all that was named lies in it; write to another place. "
+            "输入都在输出位置之内，请换一个输出位置。"
+        )
 
 
 def fetch(source: Source) -> BinaryIO:
     """The file, open at its start and seekable: itself if it is of this machine, else a temporary copy.
 
     Raises:
-        Unreachable: it cannot be opened.
+        Unreachable: it cannot be opened, or is a folder that cannot be listed.
     """
+    if source.unlisted:
+        raise Unreachable(
+            f"a folder that cannot be listed: {source.unlisted}; see to its permissions. 文件夹无法列出，请检查权限。"
+        )
     try:
         if "://" not in source.address:
             return open(source.address, "rb")
@@ -67,8 +96,7 @@ def fetch(source: Source) -> BinaryIO:
         with fsspec.open(source.address, "rb") as stream:
             return spool(cast(BinaryIO, stream))[0]
     except Exception as fault:  # whatever the file system's library raises
-        reason = fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault) or repr(fault)
-        raise Unreachable(f"cannot be opened: {reason}. 无法打开。") from fault
+        raise Unreachable(f"cannot be opened: {_reason(fault)}. 无法打开。") from fault
 
 
 def spool(stream: BinaryIO) -> tuple[BinaryIO, str]:
@@ -98,48 +126,153 @@ def is_hidden(name: str) -> bool:
     )
 
 
-def _local(address: str, leave_out: Path) -> Iterator[Source]:
-    path = Path(address)
-    if path.is_dir():
-        yield from _walk(path, path.absolute().name, leave_out)
-    elif os.path.lexists(path):
-        yield _file(path, path.name)
+class _Disk:
+    """Files of this machine, without those in the folder that is written to.
+
+    Attributes:
+        is_named: whether an address is of that folder, or lies in it.
+    """
+
+    def __init__(self, leave_out: Path) -> None:
+        self._leave_out = os.path.realpath(leave_out)
+        self.is_named = False
+
+    def leaves_out(self, real: str) -> bool:
+        """Whether a path, in which no link is left, is the folder that is written to, or lies in it."""
+        return real == self._leave_out or real.startswith(self._leave_out.rstrip("/") + "/")
+
+    def entries(self, folder: str) -> list[_Entry]:
+        real = os.path.realpath(folder)
+        with os.scandir(folder) as found:
+            entries = [_entry(each) for each in sorted(found, key=lambda each: each.name)]
+        return [
+            each
+            for each in entries
+            if not self.leaves_out(os.path.realpath(each.path) if each.is_link else os.path.join(real, each.name))
+        ]
+
+    def address(self, path: str) -> str:
+        return path
+
+
+class _Remote:
+    """Files of a file system of fsspec."""
+
+    def __init__(self, fs: Any) -> None:
+        self._fs = fs
+
+    def entries(self, folder: str) -> list[_Entry]:
+        # One folder at a time, for walking on into the next it forgets what to do where one cannot be listed.
+        ((_, folders, files),) = self._fs.walk(folder, maxdepth=1, detail=True, on_error="raise")
+        return [
+            _Entry(name, found["name"].rstrip("/"), found.get("size") or 0, found["type"] == "directory", False)
+            for name, found in sorted({**files, **folders}.items())
+            if name and found["type"] in ("file", "directory")
+        ]
+
+    def address(self, path: str) -> str:
+        return str(self._fs.unstrip_protocol(path))
+
+
+def _local(address: str, disk: _Disk) -> Iterator[Source]:
+    path, pattern = Path(address), Pattern()
+    if not os.path.lexists(path):
+        plain, pattern = globs.split(path.parts)
+        path = Path(*plain)
+        # As for a shell, a slash at the end wants folders, with all that is in them.
+        pattern += ("**",) if address.endswith("/") else ()
+    if disk.leaves_out(os.path.realpath(path)):
+        disk.is_named = True
+    elif os.path.isdir(path):
+        sources = _walk(disk, str(path), f"{_shown(path.absolute().name)}/", pattern)
+        yield from _some(sources, address) if pattern else sources
     else:
-        yield from _matches(address, leave_out)
+        is_file = os.path.lexists(path) and not pattern
+        yield from _some([Source(str(path), _shown(path.name), _size(path))] if is_file else [], address)
 
 
-def _matches(pattern: str, leave_out: Path) -> Iterator[Source]:
-    matches = sorted(glob.iglob(pattern, recursive=True))
-    if not matches:
-        raise InputError(f"{pattern}: nothing is there; check the path. 路径不存在或没有匹配的文件。")
-    parts = Path(pattern).parts
-    plain = next(number for number, part in enumerate(parts) if glob.has_magic(part))
-    base = Path(*parts[:plain]).absolute()
-    for match in map(Path, matches):
-        name = f"{base.name}/{match.absolute().relative_to(base).as_posix()}"
-        if not match.is_dir():
-            yield _file(match, name)
-        elif "**" not in pattern:  # which matches what is in the folder as well
-            yield from _walk(match, name, leave_out)
+def _remote(address: str, disk: _Disk) -> Iterator[Source]:
+    import fsspec
+    from fsspec.implementations.local import LocalFileSystem
 
-
-def _walk(folder: Path, name: str, leave_out: Path) -> Iterator[Source]:
-    for place, folders, files in os.walk(folder):
-        inside = Path(place).relative_to(folder).as_posix()
-        prefix = _shown(name if inside == "." else f"{name}/{inside}")
-        folders[:] = sorted(f for f in folders if not is_hidden(f) and Path(place, f).absolute() != leave_out)
-        # A link to a folder is not followed, for it may lead in a circle; opening it as a file names it as unread.
-        linked = [f for f in folders if Path(place, f).is_symlink()]
-        for file in sorted([*files, *linked]):
-            if not is_hidden(file):
-                yield _file(Path(place, file), f"{prefix}/{_shown(file)}")
-
-
-def _file(path: Path, name: str) -> Source:
+    pattern = Pattern()
     try:
-        return Source(str(path), _shown(name), path.stat().st_size)
+        fs, path = fsspec.core.url_to_fs(address)
+        if isinstance(fs, LocalFileSystem):
+            yield from _local(path, disk)
+            return
+        base = path
+        if glob.has_magic(path) and not fs.exists(path):
+            plain, pattern = globs.split(path.split("/"))
+            base = "/".join(plain)
+        found = None if not base or fs.isdir(base) else fs.info(base)
+    except (OSError, ImportError, ValueError) as fault:
+        raise InputError(f"{address}: {fault or 'nothing is there'}. 地址无法访问。") from fault
+    name = base.rstrip("/").rpartition("/")[2]
+    if found is None:
+        sources = _walk(_Remote(fs), base, f"{name}/" if name else "", pattern)
+    else:
+        is_file = found["type"] == "file" and not pattern
+        source = Source(fs.unstrip_protocol(found["name"]), name, found.get("size") or 0)
+        sources = iter([source] if is_file else [])
+    yield from _some(sources, address)
+
+
+def _some(sources: Iterable[Source], address: str) -> Iterator[Source]:
+    """Sources, of which there must be one."""
+    nothing = True
+    for source in sources:
+        nothing = False
+        yield source
+    if nothing:
+        raise InputError(f"{address}: nothing is there; check the path. 路径不存在或没有匹配的文件。")
+
+
+def _walk(files: _Disk | _Remote, folder: str, prefix: str, pattern: Pattern = ()) -> Iterator[Source]:
+    """What is in a folder, named with a prefix; with a pattern, what that matches, and all in the folders it matches.
+
+    A folder that cannot be listed is a source as well: reading it puts it into the quarantine.
+    """
+    waiting = [(folder, prefix, {pattern})]
+    while waiting:
+        place, prefix, patterns = waiting.pop()
+        patterns = globs.within(patterns)
+        try:
+            entries = files.entries(place)
+        except Exception as fault:  # whatever the file system's library raises
+            yield Source(files.address(place), prefix.rstrip("/") or place, 0, _reason(fault))
+            continue
+        folders = []
+        for entry in entries:
+            name = prefix + _shown(entry.name)
+            left = globs.behind(entry.name, is_hidden(entry.name), patterns)
+            # A link to a folder may lead in a circle: only a part of a pattern that stands for one folder follows it.
+            # Elsewhere it is a source, and opening it as a file names it as unread.
+            is_followed = not entry.is_link or globs.one_by_one(patterns)
+            if left and entry.is_folder and is_followed:
+                folders.append((entry.path, f"{name}/", left))
+            elif () in left or (left and entry.is_folder):
+                yield Source(files.address(entry.path), name, entry.size)
+        waiting.extend(reversed(folders))
+
+
+def _entry(found: os.DirEntry[str]) -> _Entry:
+    try:
+        status = found.stat()
+    except OSError:  # a link that leads nowhere, or not for us
+        return _Entry(found.name, found.path, 0, False, found.is_symlink())
+    return _Entry(found.name, found.path, status.st_size, stat.S_ISDIR(status.st_mode), found.is_symlink())
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
     except OSError:
-        return Source(str(path), _shown(name), 0)
+        return 0
+
+
+def _reason(fault: Exception) -> str:
+    return fault.strerror if isinstance(fault, OSError) and fault.strerror else str(fault) or repr(fault)
 
 
 def _shown(name: str) -> str:
@@ -149,40 +282,3 @@ def _shown(name: str) -> str:
         return name
     except UnicodeEncodeError:
         return os.fsencode(name).decode("gb18030", "replace")
-
-
-def _remote(address: str) -> Iterator[Source]:
-    import fsspec
-
-    entries: Iterator[dict[str, Any]]
-    try:
-        fs, path = fsspec.core.url_to_fs(address)
-        if glob.has_magic(address) and not fs.exists(path):
-            found = fs.glob(path, detail=True)
-            parts = path.split("/")
-            base = "/".join(parts[: next(n for n, part in enumerate(parts) if glob.has_magic(part))])
-            entries = (entry for _, entry in sorted(found.items()))
-        elif fs.isdir(path):
-            base, entries = path.rstrip("/"), _remote_walk(fs, path)
-        else:
-            info = fs.info(path)
-            base, entries = path.rpartition("/")[0], iter([info])
-    except (OSError, ImportError, ValueError) as fault:
-        raise InputError(f"{address}: {fault or 'nothing is there'}. 地址无法访问。") from fault
-    nothing = True
-    for entry in entries:
-        inside = entry["name"][len(base) :].lstrip("/")
-        if entry["type"] == "file" and not is_hidden(inside):
-            nothing = False
-            root = base.rpartition("/")[2]
-            name = inside if entry["name"] == path or not root else f"{root}/{inside}"
-            yield Source(fs.unstrip_protocol(entry["name"]), name, entry.get("size") or 0)
-    if nothing:
-        raise InputError(f"{address}: nothing is there; check the address. 地址下没有文件。")
-
-
-def _remote_walk(fs: Any, path: str) -> Iterator[dict[str, Any]]:
-    for _, folders, files in fs.walk(path, detail=True):
-        for name in [name for name in folders if is_hidden(name)]:
-            del folders[name]
-        yield from (entry for _, entry in sorted(files.items()))

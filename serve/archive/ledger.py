@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from serve.archive.faults import Fault, OutputError
 from serve.archive.reading import Finished
@@ -31,6 +32,9 @@ CREATE TABLE IF NOT EXISTS quarantine (input TEXT, code TEXT, reason TEXT, PRIMA
 CREATE TABLE IF NOT EXISTS seconds (run INTEGER PRIMARY KEY AUTOINCREMENT, seconds REAL, rows INTEGER);
 CREATE TEMP TABLE met (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID;
 """
+
+_LASTING = ("bad_rows", "partly_read")
+"""Codes of faults with which an input counts as done: they tell of rows that are in the parts, and stay with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,16 +67,17 @@ class Known:
 
 
 class Ledger:
-    """Not safe from several threads at once; `Output` sees to that.
+    """Not safe from several threads at once; `Output` sees to that. Every method may raise `OutputError`, as below.
 
     Raises:
-        OutputError: the folder holds rows of another model.
+        OutputError: the folder holds rows of another model, or the ledger cannot be read or written.
     """
 
     def __init__(self, folder: Path, model: Model) -> None:
         self._file = folder / FILE
-        self._base = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False)
-        self._base.executescript("PRAGMA synchronous = FULL; PRAGMA temp_store = FILE;" + _TABLES)
+        with _explained():
+            self._base = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False, factory=_Base)
+            self._base.executescript("PRAGMA synchronous = FULL; PRAGMA temp_store = FILE;" + _TABLES)
         row = self._base.execute("SELECT name, version, taxonomy FROM model").fetchone()
         if row is None:
             self._base.execute("INSERT INTO model VALUES (?, ?, ?)", (model.name, model.version, model.taxonomy))
@@ -91,9 +96,9 @@ class Ledger:
 
     def meet(self, name: str, sha256: str) -> str | None:
         """Note that this run has come to an input; the content with which it has met it before, if it has."""
-        before = self._base.execute("SELECT sha256 FROM met WHERE name = ?", (name,)).fetchone()
+        before = self._base.execute("SELECT sha256 FROM met WHERE name = ? AND sha256 <> ''", (name,)).fetchone()
         if before is None:
-            self._base.execute("INSERT INTO met VALUES (?, ?)", (name, sha256))
+            self._base.execute("INSERT OR REPLACE INTO met VALUES (?, ?)", (name, sha256))
         return before and str(before[0])
 
     # What is done
@@ -143,18 +148,26 @@ class Ledger:
 
     def finish(self, finished: Finished) -> None:
         """Note how reading an input ended. One that is broken is tried again by the next run: it may be mended."""
-        self._base.execute("DELETE FROM quarantine WHERE input = ?", (finished.name,))
+        self._base.execute("INSERT OR IGNORE INTO met VALUES (?, '')", (finished.name,))
+        if finished.sha256 is None:  # what was read of it before, if anything, stays as it is
+            self.drop_passing_faults(finished.name)
+        else:
+            self._base.execute("DELETE FROM quarantine WHERE input = ?", (finished.name,))
         for fault in finished.faults:
             self._quarantine(finished.name, fault)
         if finished.sha256 is None:
             return
-        done = all(fault.code in ("bad_rows", "partly_read") for fault in finished.faults)
+        done = all(fault.code in _LASTING for fault in finished.faults)
         self._base.execute(
             "INSERT INTO inputs VALUES (?, ?, 0, ?, ?, ?) ON CONFLICT (name) DO UPDATE "
             "SET sha256 = excluded.sha256, done = excluded.done, dropped = excluded.dropped, "
             "replaced = excluded.replaced",
             (finished.name, finished.sha256, done, finished.dropped, finished.replaced),
         )
+
+    def drop_passing_faults(self, name: str) -> None:
+        """Drop from the quarantine what has kept an input from being read, which may have passed."""
+        self._base.execute(f"DELETE FROM quarantine WHERE input = ? AND code NOT IN {_LASTING}", (name,))
 
     def _quarantine(self, name: str, fault: Fault) -> None:
         self._base.execute("INSERT OR REPLACE INTO quarantine VALUES (?, ?, ?)", (name, fault.code, fault.reason))
@@ -179,6 +192,9 @@ class Ledger:
         self._base.execute("DELETE FROM inputs WHERE name = ?", (name,))
 
     def note_run(self, seconds: float, rows: int) -> None:
+        """Note that a run has come to its end. An input that it has not met is not there any more to be mended."""
+        not_met = f"DELETE FROM quarantine WHERE code NOT IN {_LASTING} AND input NOT IN (SELECT name FROM met)"
+        self._base.execute(not_met)
         self._base.execute("INSERT INTO seconds (seconds, rows) VALUES (?, ?)", (seconds, rows))
 
     # What the summary tells
@@ -215,6 +231,26 @@ class Ledger:
         return dict(self._base.execute("SELECT code, count(*) FROM quarantine GROUP BY code ORDER BY 2 DESC, 1"))
 
 
+class _Base(sqlite3.Connection):
+    def execute(self, *arguments: Any) -> sqlite3.Cursor:
+        with _explained():
+            return super().execute(*arguments)
+
+
+@contextmanager
+def _explained() -> Iterator[None]:
+    """Raise `OutputError` where the disk is full, the ledger may not be written to, or is damaged."""
+    try:
+        yield
+    except (sqlite3.IntegrityError, sqlite3.ProgrammingError):
+        raise  # this program's mistake
+    except sqlite3.DatabaseError as fault:
+        raise OutputError(
+            f"{FILE} cannot be read or written ({fault}); see to room on the disk and to permissions, put back a copy "
+            "if it is damaged, or name another folder. 台账无法读写，请检查磁盘空间和权限，或换一个目录。"
+        ) from fault
+
+
 class _Transaction:
     def __init__(self, base: sqlite3.Connection) -> None:
         self._base = base
@@ -223,4 +259,7 @@ class _Transaction:
         self._base.execute("BEGIN IMMEDIATE")
 
     def __exit__(self, kind: object, value: object, traceback: object) -> None:
-        self._base.execute("ROLLBACK" if kind else "COMMIT")
+        if kind is None:
+            self._base.execute("COMMIT")
+        elif self._base.in_transaction:  # a full disk has ended it already
+            self._base.execute("ROLLBACK")

@@ -13,8 +13,10 @@ from __future__ import annotations
 
 import fcntl
 import os
+import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -22,7 +24,9 @@ from typing import IO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from policy_topics.durable import sync
 from serve.archive.faults import Duplicate, OutputError
+from serve.archive.ledger import FILE as LEDGER
 from serve.archive.ledger import Known, Ledger, Model, Span
 from serve.archive.reading import Finished
 from serve.archive.scoring import Scored
@@ -44,7 +48,8 @@ class Output:
     """An output folder, locked while it is open. `admit` may be called from any thread.
 
     Raises:
-        OutputError: another run writes to it, it holds another model's rows, or it is no output folder.
+        OutputError: another run writes to it, it holds another model's rows, it is no output folder or has lost its
+            ledger, or it cannot be written to.
     """
 
     def __init__(self, folder: Path, model: Model, part_rows: int) -> None:
@@ -52,8 +57,10 @@ class Output:
         self._model = model
         self._part_rows = part_rows
         self._lock = threading.RLock()
-        self._parts.mkdir(parents=True, exist_ok=True)
-        self._claim = _claimed(folder)
+        with explained(folder):
+            self._parts.mkdir(parents=True, exist_ok=True)
+            self._claim = _claimed(folder)
+        self._refuse_lost_ledger(folder / LEDGER)
         self.ledger = Ledger(folder, model)
         self._schema = SCHEMA.with_metadata(
             {"model": model.name, "model_version": model.version, "taxonomy": str(model.taxonomy)}
@@ -80,12 +87,17 @@ class Output:
             if met == sha256:
                 return None
             if met:
-                raise Duplicate("another file of this name, with other content, was scored. 同名而内容不同。")
+                raise Duplicate(
+                    "another file of this name, with other content, was scored; rename one, or score them into "
+                    "another folder. 同名而内容不同，请改名或写入另一目录。"
+                )
             known = self.ledger.known(name)
             if known and known.sha256 != sha256:
                 self._forget(name)
                 known = None
-            return remaining(known, sha256)
+            if (left := remaining(known, sha256)) is None:
+                self.ledger.drop_passing_faults(name)
+            return left
 
     def known_within(self, name: str) -> dict[str, Known]:
         """What the ledger knows of a source and of the files in it."""
@@ -170,18 +182,51 @@ class Output:
     def _file(self, number: int) -> Path:
         return self._parts / f"part-{number:06}.parquet"
 
-    def _remove_remainders(self) -> None:
-        known = {file.name for file in self.files()}
-        there = {entry.name for entry in os.scandir(self._parts)}
-        if missing := sorted(known - there):
+    def _refuse_lost_ledger(self, ledger: Path) -> None:
+        """Raise if there are parts, but no ledger to say what is in them: to a new one they would all be remainders."""
+        is_lost = not ledger.exists() or ledger.stat().st_size == 0
+        if is_lost and any(map(_number, part_files(self._parts, "parquet"))):
             raise OutputError(
-                f"{self._parts}: {missing[0]} is missing ({len(missing)} in all); put it back, or start in another "
-                "folder. 输出文件缺失。"
+                f"{ledger} is missing, which says what the parts in {self._parts} hold; put it back, or name another "
+                "folder. 缺少 ledger.sqlite，请放回，或换一个目录。"
             )
-        for name in there - known:
-            if not name.startswith(("part-", ".part-")):
-                raise OutputError(f"{self._parts}: {name} is not of this program; move it away. 目录中有其他文件。")
-            (self._parts / name).unlink()
+
+    def _remove_remainders(self) -> None:
+        known = set(self.files())
+        if missing := sorted(known - set(self._parts.iterdir())):
+            raise OutputError(
+                f"{self._parts}: {missing[0].name} is missing ({len(missing)} in all); put it back, or start in "
+                "another folder. 输出文件缺失。"
+            )
+        # A run that was cut off left the part that comes next, or one that had been written anew, but none beyond.
+        remainders = [file for file in part_files(self._parts, "parquet") if file not in known]
+        if strange := [file for file in remainders if _number(file) > self.ledger.next_part()]:
+            raise OutputError(
+                f"{strange[0]}: {LEDGER} knows of no such part; put back the ledger that does, or name another folder. "
+                "ledger.sqlite 与输出文件不符，请放回原来的，或换一个目录。"
+            )
+        for file in remainders:
+            file.unlink()
+
+
+def part_files(folder: Path, form: str) -> list[Path]:
+    """Parts in a folder, in order, and the temporary files of parts.
+
+    Raises:
+        OutputError: something else is in it.
+    """
+    own = re.compile(rf"part-\d+\.{form}|\.part-\d+\.{form}\.tmp")
+    with explained(folder):
+        files = sorted(folder.iterdir())
+    for file in files:
+        if not own.fullmatch(file.name) or file.is_dir():
+            raise OutputError(f"{folder}: {file.name} is not of this program; move it away. 目录中有其他文件。")
+    return files
+
+
+def _number(file: Path) -> int:
+    """Of a part, from 1; 0 for a temporary file."""
+    return int(file.stem.removeprefix("part-")) if file.name.startswith("part-") else 0
 
 
 def remaining(known: Known | None, sha256: str) -> int | None:
@@ -191,19 +236,37 @@ def remaining(known: Known | None, sha256: str) -> int | None:
     return None if known.done else known.rows
 
 
-def write_whole(file: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that it is there whole or not at all, and stays there when the power fails."""
-    temporary = file.with_name(f".{file.name}.tmp")
-    with temporary.open("wb") as stream:
-        write(stream)
-        stream.flush()
-        os.fsync(stream.fileno())
-    temporary.rename(file)
-    folder = os.open(file.parent, os.O_RDONLY)
+@contextmanager
+def explained(path: Path) -> Iterator[None]:
+    """Raise `OutputError` where a path cannot be written to."""
     try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+        yield
+    except OSError as fault:
+        raise OutputError(
+            f"{path}: cannot be written to ({fault.strerror or fault}); name a folder on a disk that has room and that "
+            "you may write to. 无法写入，请检查路径、权限和磁盘空间。"
+        ) from fault
+
+
+def write_whole(file: Path, write: Callable[[IO[bytes]], object]) -> None:
+    """Write a file so that it is there whole or not at all, and stays there when the power fails.
+
+    Raises:
+        OutputError: it cannot be written.
+    """
+    temporary = file.with_name(f".{file.name}.tmp")
+    with explained(file):
+        try:
+            with temporary.open("wb") as stream:
+                write(stream)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.rename(file)
+        except OSError:  # a full disk: what came of it would fill it further
+            with suppress(OSError):
+                temporary.unlink()
+            raise
+        sync(file.parent)
 
 
 def _claimed(folder: Path) -> IO[bytes]:

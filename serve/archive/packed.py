@@ -16,7 +16,7 @@ import zipfile
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, Literal, cast
+from typing import Any, BinaryIO, Literal, Self, cast
 
 from serve.archive.faults import Bomb, Damaged, Encrypted, Refused, UnsafePath, Unsupported
 from serve.archive.inputs import is_hidden
@@ -36,6 +36,7 @@ _TAR_ENDINGS = (".tar", ".tgz", ".tbz2", ".txz", ".tzst")
 _BROKEN = (
     EOFError, OSError, zlib.error, lzma.LZMAError, zipfile.BadZipFile, tarfile.TarError, ValueError, NotImplementedError
 )  # fmt: skip
+_NO_HEADER = (tarfile.InvalidHeaderError, tarfile.TruncatedHeaderError, tarfile.EmptyHeaderError)  # type: ignore[attr-defined]
 
 
 class _Guarded(io.RawIOBase):
@@ -153,24 +154,43 @@ def _open_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, name: str) -> 
 
 
 def _zip_name(entry: zipfile.ZipInfo) -> str:
-    """A member's name. Chinese systems wrote GB18030 where the format says code page 437."""
+    """A member's name: UTF-8 where it says so, else bytes that the format takes for code page 437."""
     if entry.flag_bits & 0x800:
         return entry.filename
     try:
-        raw = entry.filename.encode("cp437")
+        return _name(entry.filename.encode("cp437"))
     except UnicodeEncodeError:
         return entry.filename
+
+
+def _name(raw: bytes) -> str:
+    """A name whose encoding nothing tells: UTF-8, else GB18030, as Chinese systems wrote it."""
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("gb18030", "replace")
 
 
+class _TarEntry(tarfile.TarInfo):
+    """An entry whose header must be whole: behind the first, `tarfile` takes a broken or missing one for the end of the
+    archive, which is a block of zeros."""
+
+    @classmethod
+    def fromtarfile(cls, archive: tarfile.TarFile) -> Self:
+        try:
+            return super().fromtarfile(archive)
+        except _NO_HEADER as fault:
+            raise tarfile.ReadError(f"{fault} at byte {archive.offset}, where a file or the end should be") from fault
+
+
 def _tar_members(file: BinaryIO) -> Iterator[Member]:
-    with tarfile.open(fileobj=unpacked(file), mode="r|", errors="surrogateescape") as archive:
+    archive = tarfile.open(  # noqa: SIM115
+        fileobj=unpacked(file), mode="r|", tarinfo=_TarEntry, encoding="utf-8", errors="surrogateescape"
+    )
+    with archive:
         for entry in archive:
             archive.members = []  # type: ignore[attr-defined]  # it would keep all that it has met
-            name = entry.name.encode("utf-8", "surrogateescape").decode("utf-8", "replace")
+            name = _name(entry.name.encode("utf-8", "surrogateescape"))
             if not entry.isdir() and not is_hidden(name):
                 yield name, lambda entry=entry, name=name: _open_tar_entry(archive, entry, name)  # type: ignore[misc]
 

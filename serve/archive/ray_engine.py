@@ -23,12 +23,12 @@ from configs.tracking import switch_off_tracking
 from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
-from policy_topics.tokeniser import Tokeniser
 from serve.archive.faults import Duplicate
 from serve.archive.inputs import Source
 from serve.archive.ledger import Known
 from serve.archive.output import Output, remaining
-from serve.archive.reading import Admit, Finished, Message, Reader, SourceDone, Tokenise, as_fault
+from serve.archive.readers import IsolatedReader
+from serve.archive.reading import Admit, Finished, Message, Skipped, SourceDone, as_fault
 from serve.archive.scoring import Result, score
 
 WAVE = 2000
@@ -90,33 +90,32 @@ def score_on_ray(
 
 def _admitted(results: Iterator[Result], output: Output) -> Iterator[Result]:
     """Results without those of inputs that the run has met before."""
-    current, wanted = "", True
+    current: tuple[str, str] | None = None
+    wanted = True
     for result in results:
-        if isinstance(result, SourceDone) or result.sha256 is None:
-            yield result
-            continue
-        if result.name != current:
-            current = result.name
+        if not isinstance(result, SourceDone) and result.sha256 and (result.name, result.sha256) != current:
+            current = (result.name, result.sha256)
             try:
-                wanted = output.admit(result.name, result.sha256) is not None
+                wanted = output.admit(*current) is not None
             except Duplicate as fault:
                 wanted = False
                 yield Finished(f"{result.name} #2", None, faults=(as_fault(fault, result.name),))
-        if wanted:
+        if wanted or isinstance(result, SourceDone) or not result.sha256:
             yield result
+        if isinstance(result, Finished | Skipped):
+            current = None  # what comes next is another input, even if it looks the same
 
 
 def _read(batch: Any, shipped: Any, version: str, limits: ArchiveSettings) -> Iterator[Row]:
     """A source to its messages, each a row of bytes: Ray's tables have no columns of tokens of various lengths."""
     for task in batch["task"]:
         source, known = pickle.loads(task)
-        reader = Reader(_asking(known), _tokenise(version, shipped), limits)
-        for message in reader.read(source):
+        for message in _reader(version, shipped, limits).read(source, _asking(known)):
             yield {"message": [pickle.dumps(message)]}
 
 
 def _asking(known: Mapping[str, Known]) -> Admit:
-    return lambda name, sha256, number: remaining(known.get(name), sha256)
+    return lambda name, sha256: remaining(known.get(name), sha256)
 
 
 class _Scorer:
@@ -131,8 +130,9 @@ class _Scorer:
 
 
 @cache
-def _tokenise(version: str, shipped: Any) -> Tokenise:
-    return Tokeniser(load_bundle(_unpacked(version, shipped))).tokenise
+def _reader(version: str, shipped: Any, limits: ArchiveSettings) -> IsolatedReader:
+    """That of this worker, whose tasks come one after another; it ends with the worker."""
+    return IsolatedReader(_unpacked(version, shipped), limits)
 
 
 def _unpacked(version: str, shipped: Any) -> Path:

@@ -12,7 +12,9 @@ import pickle
 import queue
 import sys
 import threading
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from pathlib import Path
@@ -24,11 +26,14 @@ from policy_topics.bundle import load_bundle
 from policy_topics.tokeniser import Tokeniser
 from serve.archive.faults import Duplicate, Fault
 from serve.archive.inputs import Source
-from serve.archive.reading import Finished, Message, Reader, SourceDone
+from serve.archive.reading import Admit, Finished, Message, Reader, SourceDone
 from serve.child import READY, Child, Died, Silent
 
 QUEUED = 96
 """Chunks that wait for the model: a pool and a half of it, as a rule."""
+
+SIGNS = 4
+"""Signs of life in the time after which a reader counts as stalled: often enough, and no work to read."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,7 +48,14 @@ class _Question:
 
     name: str
     sha256: str
-    number: int
+
+
+@dataclass(frozen=True, slots=True)
+class _At:
+    """A reader is alive, and at this place; see `At`."""
+
+    name: str
+    number: int | None
 
 
 class _Ended(Exception):
@@ -60,7 +72,7 @@ class Readers:
     def __init__(
         self,
         sources: Iterator[Source],
-        admit: Callable[[str, str], int | None],
+        admit: Admit,
         bundle: Path,
         limits: ArchiveSettings,
         count: int,
@@ -108,55 +120,23 @@ class Readers:
 
     def _work(self) -> None:
         """One thread looks after one reader process at a time."""
-        process = None
+        reader = IsolatedReader(self._bundle, self._limits)
         try:
             while not self._closed.is_set():
                 with self._next:
                     source = next(self._sources, None)
                 if source is None:
                     break
-                process = self._read(source, process)
+                with closing(reader.read(source, self._admit)) as messages:
+                    for message in messages:
+                        self._put(message)
+                        if self._closed.is_set():
+                            break
         except BaseException as fault:
             self._put(fault)
         finally:
-            if process:
-                process.stop()
+            reader.stop()
             self._put(None)  # wakes up whoever waits
-
-    def _read(self, source: Source, process: _Process | None) -> _Process | None:
-        """Read a source, with a new process where the last one died; then go on behind the file that killed it."""
-        start = 0
-        while True:
-            process = process or _Process(self._bundle, self._limits)
-            at: _Question | None = None
-            try:
-                process.send(_Task(source, start))
-                while not self._closed.is_set():
-                    message = process.receive(self._limits.timeout_seconds)
-                    if isinstance(message, _Question):
-                        at = message
-                        process.send(self._answer(message))
-                        continue
-                    self._put(message)
-                    if isinstance(message, SourceDone):
-                        return process
-                process.stop()
-                return None
-            except _Ended as fault:
-                process.stop()
-                process = None
-                code, reason = fault.args
-                self._put(Finished(at.name if at else source.name, None, faults=(Fault(code, reason),)))
-                if at is None:
-                    self._put(SourceDone(source, 0))
-                    return None
-                start = at.number + 1
-
-    def _answer(self, question: _Question) -> int | Duplicate | None:
-        try:
-            return self._admit(question.name, question.sha256)
-        except Duplicate as fault:
-            return fault
 
     def _put(self, message: Message | BaseException | None) -> None:
         while not self._closed.is_set():
@@ -164,6 +144,57 @@ class Readers:
                 return self._messages.put(message, timeout=0.2)
             except queue.Full:
                 continue
+
+
+class IsolatedReader:
+    """Reads one source at a time, in a process that lasts until a file kills it. Not for several threads at once."""
+
+    def __init__(self, bundle: Path, limits: ArchiveSettings) -> None:
+        self._bundle = bundle
+        self._limits = limits
+        self._process: _Process | None = None
+
+    def read(self, source: Source, admit: Admit) -> Generator[Message]:
+        """Everything in a source. A file that crashes or stalls the process is named; a new one goes on behind it."""
+        start, done = 0, False
+        try:
+            while not done:
+                at = _At(source.name, None)
+                process = self._process = self._process or _Process(self._bundle, self._limits)
+                try:
+                    process.send(_Task(source, start))
+                    while not done:
+                        message = process.receive(self._limits.timeout_seconds)
+                        if isinstance(message, _At):
+                            at = message
+                        elif isinstance(message, _Question):
+                            process.send(_answer(message, admit))
+                        else:
+                            done = isinstance(message, SourceDone)
+                            yield message
+                except _Ended as fault:
+                    self.stop()
+                    yield Finished(at.name, None, faults=(Fault(*fault.args),))
+                    if at.number is None:  # there is nothing behind it, or no way to get there
+                        done = True
+                        yield SourceDone(source, 0)
+                    else:
+                        start = at.number + 1
+        finally:
+            if not done:  # the process is in the midst of a source that nobody wants any more
+                self.stop()
+
+    def stop(self) -> None:
+        if self._process:
+            self._process.stop()
+            self._process = None
+
+
+def _answer(question: _Question, admit: Admit) -> int | Duplicate | None:
+    try:
+        return admit(question.name, question.sha256)
+    except Duplicate as fault:
+        return fault
 
 
 class _Process:
@@ -180,14 +211,14 @@ class _Process:
         except Died as fault:
             raise _crashed(fault) from fault
 
-    def receive(self, seconds: float) -> Message | _Question:
+    def receive(self, seconds: float) -> Message | _Question | _At:
         """The next message.
 
         Raises:
             _Ended: there was none for so long, or the process died.
         """
         try:
-            message: Message | _Question = pickle.loads(self._child.receive(seconds))
+            message: Message | _Question | _At = pickle.loads(self._child.receive(seconds))
             return message
         except Silent as fault:
             reason = f"nothing came of it for {seconds} s (archive.timeout_seconds); split it. 读取超时。"
@@ -207,14 +238,23 @@ def _main(descriptor: int, bundle: Path, limits: ArchiveSettings) -> None:
     tokenise = Tokeniser(load_bundle(bundle)).tokenise
     connection.send_bytes(READY)
 
-    def admit(name: str, sha256: str, number: int) -> int | None:
-        connection.send(_Question(name, sha256, number))
+    told, told_at = _At("", None), 0.0
+
+    def at(name: str, number: int | None) -> None:
+        nonlocal told, told_at
+        place, now = _At(name, number), time.monotonic()
+        if place != told or now - told_at >= limits.timeout_seconds / SIGNS:
+            connection.send(place)
+            told, told_at = place, now
+
+    def admit(name: str, sha256: str) -> int | None:
+        connection.send(_Question(name, sha256))
         answer: int | Duplicate | None = connection.recv()
         if isinstance(answer, Duplicate):
             raise answer
         return answer
 
-    reader = Reader(admit, tokenise, limits)
+    reader = Reader(admit, tokenise, limits, at)
     try:
         while True:
             task: _Task = connection.recv()

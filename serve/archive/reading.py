@@ -6,11 +6,14 @@ with it, if anything is.
 
 from __future__ import annotations
 
+import errno
+import io
 import posixpath
+import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import Any, BinaryIO, cast
 
 from configs.settings import ArchiveSettings
 from policy_topics.errors import DocumentError
@@ -25,10 +28,16 @@ CHUNK_CHARACTERS = 32_000
 
 Tokenise = Callable[[Sequence[str]], list[Tokenised]]
 
-Admit = Callable[[str, str, int], int | None]
-"""Name of an input, its sha256, its number in its source → how many of its rows are done; None if all are.
+Admit = Callable[[str, str], int | None]
+"""Name of an input, its sha256 → how many of its rows are done; None if all are.
 
 Raises `Duplicate` where the run has met the name with other content."""
+
+At = Callable[[str, int | None], None]
+"""A sign of life: name of what is being read, and its number in its archive; None for a source itself. Called before
+anything is read of it, and over and over while it is read."""
+
+_NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +74,14 @@ class Finished:
 
 
 @dataclass(frozen=True, slots=True)
+class Skipped:
+    """An input of which all rows are done already."""
+
+    name: str
+    sha256: str
+
+
+@dataclass(frozen=True, slots=True)
 class SourceDone:
     """All of a source has been read. `skipped`: inputs of it that were done already."""
 
@@ -72,29 +89,35 @@ class SourceDone:
     skipped: int
 
 
-Message = Chunk | Finished | SourceDone
+Message = Chunk | Finished | Skipped | SourceDone
 
 
 class Reader:
     """Reads one source after another."""
 
-    def __init__(self, admit: Admit, tokenise: Tokenise, limits: ArchiveSettings) -> None:
+    def __init__(
+        self, admit: Admit, tokenise: Tokenise, limits: ArchiveSettings, at: At = lambda name, number: None
+    ) -> None:
         self._admit = admit
         self._tokenise = tokenise
         self._limits = limits
+        self._at = at
+        self._place: tuple[str, int | None] = ("", None)
         self._skipped = 0
 
     def read(self, source: Source, start: int = 0) -> Iterator[Message]:
         """Everything in a source. Of an archive, from its file number `start` on. Never raises for what it holds."""
         self._skipped = 0
+        self._come_to(source.name, None)
         try:
-            with fetch(source) as file:
+            with fetch(source) as opened:
+                file = cast(BinaryIO, _Watched(opened, self._alive))
                 kind = packed.container(file, source.name)
                 if kind:
                     yield from self._members(file, kind, source.name, start)
                     yield Finished(source.name, None)
                 else:
-                    yield from self._rows(Input(source.name, content_hash(file), file), 0, file)
+                    yield from self._rows(Input(source.name, content_hash(file), file), file)
         except Exception as fault:
             yield Finished(source.name, None, faults=(as_fault(fault, source.name),))
         yield SourceDone(source, self._skipped)
@@ -104,6 +127,7 @@ class Reader:
             if number < start:
                 continue
             name = posixpath.join(archive, member.lstrip("/"))
+            self._come_to(name, number)
             try:
                 with open_member() as stream:
                     copy, sha256 = spool(stream)
@@ -111,19 +135,28 @@ class Reader:
                     if packed.container(copy, member):
                         raise NestedArchive("an archive in an archive; unpack it first. 压缩包内还有压缩包，请先解压。")
                     copy.seek(0)
-                    yield from self._rows(Input(name, sha256, copy), number, file)
-            except Refused as fault:
+                    yield from self._rows(Input(name, sha256, copy), file)
+            except (Refused, OSError) as fault:  # the latter of the copy: what is wrong with the archive is `Damaged`
                 yield Finished(name, None, faults=(as_fault(fault, name),))
+            self._come_to(archive, None)
 
-    def _rows(self, found: Input, number: int, outer: BinaryIO) -> Iterator[Message]:
+    def _come_to(self, name: str, number: int | None) -> None:
+        self._place = (name, number)
+        self._alive()
+
+    def _alive(self) -> None:
+        self._at(*self._place)
+
+    def _rows(self, found: Input, outer: BinaryIO) -> Iterator[Message]:
         """An input's rows that are not done. `outer` is the file it came in, to tell how far that has been read."""
         try:
-            done = self._admit(found.name, found.sha256, number)
+            done = self._admit(found.name, found.sha256)
         except Duplicate as fault:
             yield Finished(f"{found.name} #2", None, faults=(as_fault(fault, found.name),))
             return
         if done is None:
             self._skipped += 1
+            yield Skipped(found.name, found.sha256)
             return
         notes, rows = Notes(), 0
         broken: tuple[Fault, ...] = ()
@@ -134,10 +167,39 @@ class Reader:
                 if fresh:
                     tokens = tuple(self._tokenise([row.text for row in fresh]))
                     yield Chunk(found.name, found.sha256, rows - len(fresh), fresh, tokens, _position(outer))
+                else:
+                    self._alive()
         except Exception as raised:  # a broken file can raise anything in the libraries that read it
             broken = (as_fault(raised, found.name),)
         faults = (*notes.faults(), *broken)
         yield Finished(found.name, found.sha256, rows, notes.dropped, notes.replaced, faults)
+
+
+class _Watched(io.RawIOBase):
+    """A file of which each read is a sign of life: it is hashed, unpacked or passed over without giving a row."""
+
+    def __init__(self, file: Any, alive: Callable[[], None]) -> None:
+        self._file, self._alive = file, alive
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return cast(int, self._file.seek(offset, whence))
+
+    def tell(self) -> int:
+        return cast(int, self._file.tell())
+
+    def read(self, size: int = -1) -> bytes:
+        self._alive()
+        return cast(bytes, self._file.read(size))
+
+    def readinto(self, buffer: Any) -> int:
+        self._alive()
+        return cast(int, self._file.readinto(buffer))
 
 
 def _position(file: BinaryIO) -> int:
@@ -169,6 +231,9 @@ def as_fault(fault: BaseException, name: str) -> Fault:
         return Fault(fault.code, str(fault).removeprefix(f"{name}: "))
     if isinstance(fault, MemoryError | RecursionError):
         return Fault("too_large", f"too large or too deeply nested to be read ({fault!r}). 文件过大或嵌套过深。")
+    if isinstance(fault, OSError) and fault.errno in _NO_ROOM:
+        place = f"{tempfile.gettempdir()} ({fault.strerror})"
+        return Fault("no_room", f"no room for a copy in {place}; make room, or set TMPDIR. 临时目录空间不足。")
     return Fault(
         "unreadable", f"its reader failed ({fault!r}); save it again in another form. 无法读取，请另存后再试。"
     )

@@ -11,7 +11,7 @@ from policy_topics.classifier import Classifier, Prediction
 from policy_topics.engine import Logits, padded
 from policy_topics.tokeniser import Tokenised, Window
 from serve.archive.formats import Row
-from serve.archive.reading import Chunk, Finished, SourceDone
+from serve.archive.reading import Chunk, Finished, Message, Skipped, SourceDone
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +41,10 @@ class Scored:
     position: int
 
 
-Result = Scored | Finished | SourceDone
+Result = Scored | Finished | Skipped | SourceDone
 
 
-def score(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classifier) -> list[Result]:
+def score(messages: Sequence[Message], classifier: Classifier) -> list[Result]:
     """Messages in their order, chunks scored. The more chunks at once, the less padding."""
     topics = (
         Topics(
@@ -62,7 +62,7 @@ def score(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classif
     ]
 
 
-def predictions(messages: Sequence[Chunk | Finished | SourceDone], classifier: Classifier) -> Iterator[Prediction]:
+def predictions(messages: Sequence[Message], classifier: Classifier) -> Iterator[Prediction]:
     """What the model makes of the rows of all chunks, in their order."""
     tokenised: list[Tokenised] = [text for each in messages if isinstance(each, Chunk) for text in each.tokenised]
     ends = np.cumsum([len(text.windows) for text in tokenised])

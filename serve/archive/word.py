@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import signal
 import subprocess
 import tempfile
 from pathlib import Path
@@ -50,10 +52,17 @@ def read_old_word(data: bytes) -> str:
 
 
 def _run(command: list[str]) -> bytes:
-    try:
-        return subprocess.run(command, capture_output=True, check=True, timeout=_SECONDS).stdout
-    except subprocess.CalledProcessError as fault:
-        said = fault.stderr.decode("utf-8", "replace").strip() or f"exit code {fault.returncode}"
-        raise Damaged(f"cannot be converted ({said[:300]}); save it as .docx. 无法转换，请另存为 .docx。") from fault
-    except subprocess.TimeoutExpired as fault:
-        raise Damaged(f"not converted within {_SECONDS} s; save it as .docx. 转换超时，请另存为 .docx。") from fault
+    # A session of its own, to be ended as a whole: `soffice` is a script, and what it starts would outlive it.
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    with process:
+        try:
+            output, errors = process.communicate(timeout=_SECONDS)
+        except subprocess.TimeoutExpired as fault:
+            raise Damaged(f"not converted within {_SECONDS} s; save it as .docx. 转换超时，请另存为 .docx。") from fault
+        finally:
+            if process.returncode is None:
+                os.killpg(process.pid, signal.SIGKILL)
+    if process.returncode:
+        said = errors.decode("utf-8", "replace").strip() or f"exit code {process.returncode}"
+        raise Damaged(f"cannot be converted ({said[:300]}); save it as .docx. 无法转换，请另存为 .docx。")
+    return output

@@ -11,6 +11,7 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from configs.settings import ServeSettings, SettingsError
+from policy_topics.errors import how_to_install
 from serve.observation.record import Record
 
 if TYPE_CHECKING:
@@ -37,8 +38,8 @@ def check_tracing(serve: ServeSettings) -> None:
     """
     if serve.trace_endpoint is not None and find_spec(_SENDER) is None:
         raise SettingsError(
-            "serve.trace_endpoint is set, and the package that sends traces is not installed: "
-            "pip install 'policy-topics[tracing]'"
+            "serve.trace_endpoint is set, and the package that sends traces is not installed; "
+            f"{how_to_install('tracing')}"
         )
 
 

@@ -11,6 +11,7 @@ from configs.settings import ServeSettings
 from configs.taxonomy import Taxonomy
 from serve.access.authentication import is_open
 from serve.access.keys import asks_everyone
+from serve.explain import MOST_READINGS
 from serve.openapi.examples import (
     CLASSIFIED,
     CLASSIFY,
@@ -99,7 +100,7 @@ def openapi(limits: ServeSettings) -> dict[str, Any]:
             "/read_document": {"post": _read_document()},
             "/explain": {"post": _explain()},
             "/feedback": {"post": _feedback()},
-            "/queue": {"get": _queue()},
+            "/queue": {"get": _queue(limits.max_items)},
             "/topics": {"get": getter("The taxonomy: topics, definitions, crosswalks", "Taxonomy", ["not_ready"])},
             "/model": {
                 "get": getter("The model that answers, its metrics and the limits", "ModelAnswer", ["not_ready"])
@@ -184,7 +185,9 @@ def _explain() -> dict[str, Any]:
         "operationId": "explain",
         "summary": "The words of a paragraph that a topic rests on",
         "description": "Each word is left out in turn and the rest is classified (occlusion): a request costs as much "
-        "as classifying the paragraph once for each of its words.",
+        "as classifying the paragraph once for each of its words. Where it has more than "
+        f"{MOST_READINGS} words, or is so long that this would take seconds, runs of neighbouring words are left out "
+        "together, and a span is such a run.",
         "requestBody": {"required": True, "content": json_body("ExplainRequest", EXPLAIN)},
         "responses": {
             "200": {"description": "What each word weighs", "content": json_body("Explanation", EXPLAINED)},
@@ -255,14 +258,15 @@ def _feedback() -> dict[str, Any]:
     }
 
 
-def _queue() -> dict[str, Any]:
+def _queue(most: int) -> dict[str, Any]:
+    limit = {"type": "integer", "minimum": 1, "default": QUEUE_SHOWN}
     return {
         "operationId": "queue",
         "summary": "Paragraphs that are worth a label",
         "description": "Those of `policy-topics data suggest` that nobody has corrected yet, the most useful first.",
         "parameters": [
             {"name": "offset", "in": "query", "schema": {"type": "integer", "minimum": 0, "default": 0}},
-            {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "default": QUEUE_SHOWN}},
+            {"name": "limit", "in": "query", "description": f"At most {most} are given.", "schema": limit},
         ],
         "responses": {
             "200": {"description": "Paragraphs", "content": json_body("QueueAnswer")},

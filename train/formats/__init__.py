@@ -5,12 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 from policy_topics.encodings import decode
-from policy_topics.errors import UnsupportedDocument
+from policy_topics.errors import UnsupportedDocument, how_to_install
+from train.formats.excel import excel_tables
 from train.formats.objects import json_table
-from train.formats.records import FormatError, Record, Table, Votes
-from train.formats.tables import csv_table, excel_tables, parquet_table
+from train.formats.records import FormatError, Record, Table, Unreadable, Votes
+from train.formats.tables import csv_table, parquet_table
 
-__all__ = ["FormatError", "Record", "Table", "Votes", "read_tables"]
+__all__ = ["FormatError", "Record", "Table", "Unreadable", "Votes", "read_tables"]
 
 _OLE = b"\xd0\xcf\x11\xe0"
 """The container of Excel's files before 2007, and of newer ones under a password."""
@@ -34,7 +35,7 @@ def read_tables(file: Path) -> list[Table]:
         if data.startswith(b"PK\x03\x04"):
             return excel_tables(file)
     except ImportError as fault:
-        raise FormatError(f"wants {fault.name}: pip install 'policy-topics[train]', or save it as CSV") from None
+        raise FormatError(f"wants {fault.name}; {how_to_install('train')}, or save it as CSV") from None
     if data.startswith(_OLE):
         raise FormatError("is an Excel file of the old kind or under a password; save it as .xlsx without a password")
     try:

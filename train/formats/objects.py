@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +12,11 @@ from train.formats.tools import unpack
 
 
 def json_table(file: Path, text: str, encoding: str) -> Table:
-    """One object a line, or one list of objects.
+    """One object a line, one list of objects, or a single object over several lines.
 
     Raises:
-        FormatError: a list that is broken somewhere, so that nobody knows what is missing. A broken line is a `fault`.
+        FormatError: a list or an object that is broken somewhere, so that nobody knows what is missing. A broken line
+            among good ones is a `fault`.
     """
     is_list = text.lstrip().startswith("[")
     kinds: dict[str, None] = {}
@@ -34,23 +34,40 @@ def json_table(file: Path, text: str, encoding: str) -> Table:
     return Table(str(file), f"{shape} ({', '.join(kinds)})" if any(kinds) else shape, records, encoding)
 
 
-def _lines(file: Path, text: str) -> Iterator[tuple[str, Any]]:
+def _lines(file: Path, text: str) -> list[tuple[str, Any]]:
     """Each line's value, or the error that it gave."""
-    for number, line in enumerate(text.split("\n"), start=1):
-        if line.strip():
-            try:
-                value = json.loads(line, object_pairs_hook=unique_keys)
-            except (ValueError, RecursionError) as fault:
-                value = fault if isinstance(fault, ValueError) else ValueError(str(fault))
-            yield f"{file}:{number}", value
+    lines = [(f"{file}:{number}", line) for number, line in enumerate(text.split("\n"), start=1) if line.strip()]
+    values = [(place, _value(line)) for place, line in lines]
+    if len(values) == 1 or isinstance(values[0][1], dict):
+        return values
+    whole = _value(text)
+    if isinstance(whole, dict):
+        return [(lines[0][0], whole)]
+    if not any(isinstance(value, dict) for _, value in values):
+        raise FormatError(f"is no JSON object, nor is any of its lines: {_where(whole)}; write one object a line")
+    return values
 
 
-def _elements(file: Path, text: str) -> Iterator[tuple[str, Any]]:
+def _elements(file: Path, text: str) -> list[tuple[str, Any]]:
+    values = _value(text)
+    if isinstance(values, json.JSONDecodeError):
+        raise FormatError(f"is broken JSON: {_where(values)}; export it again")
+    if isinstance(values, ValueError):
+        raise FormatError(f"is not JSON that can be read: {values}")
+    return [(f"{file}#{number}", value) for number, value in enumerate(values, start=1)]
+
+
+def _value(text: str) -> Any:
+    """The value, or the error that it gave."""
     try:
-        values = json.loads(text, object_pairs_hook=unique_keys)
-    except json.JSONDecodeError as fault:
-        where = f"line {fault.lineno}, column {fault.colno}"
-        raise FormatError(f"is broken JSON: {fault.msg} at {where}; export it again") from None
-    except (ValueError, RecursionError) as fault:
-        raise FormatError(f"is not JSON that can be read: {fault}") from None
-    return ((f"{file}#{number}", value) for number, value in enumerate(values, start=1))
+        return json.loads(text, object_pairs_hook=unique_keys)
+    except ValueError as fault:
+        return fault
+    except RecursionError as fault:
+        return ValueError(str(fault))
+
+
+def _where(fault: ValueError) -> str:
+    if not isinstance(fault, json.JSONDecodeError):
+        return str(fault)
+    return f"{fault.msg} at line {fault.lineno}, column {fault.colno}"

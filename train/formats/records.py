@@ -12,6 +12,10 @@ class FormatError(DataError):
     """A file that cannot be read as a whole; the message says why and what to do, the file's name comes before it."""
 
 
+class Unreadable(str):
+    """Why a field has no value that can be taken, in the place of the value. It matters where the field is used."""
+
+
 @dataclass(frozen=True, slots=True)
 class Votes:
     """What each annotator gave, where the tool tells them apart: labels as `TopicNames.read` takes them."""

@@ -1,10 +1,10 @@
-"""Tables with a header: CSV, Excel and Parquet."""
+"""Tables with a header: CSV and Parquet, and what a header and a row make of a record."""
 
 from __future__ import annotations
 
 import csv
 import io
-import zipfile
+import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -16,53 +16,28 @@ _BATCH = 4096
 
 
 def csv_table(file: Path, text: str, encoding: str) -> Table:
-    """CSV with any of the usual delimiters. A record's place is the line that it begins on.
+    """CSV with any of the usual delimiters, or the one that it names. A record's place is the line that it begins on.
 
     Raises:
         FormatError: no header that makes columns.
     """
     # Of the usual delimiters the one that makes the most columns of the header: csv.Sniffer counts marks in the cells
-    # too, and running text is full of them.
-    delimiter = max(_DELIMITERS, key=lambda delimiter: len(_header(text, delimiter)))
-    header: list[str] = []
-    records = []
-    for start, cells in _rows(text, delimiter):
-        if isinstance(cells, csv.Error):
-            fault = f"is no CSV: {cells}; are its quotation marks in pairs?"
-            records.append(Record(f"{file}:{start}", fault=fault))
-        elif header:
-            records.append(_record(f"{file}:{start}", header, cells))
-        else:
-            header = _checked([name.strip() for name in cells])
-    named = {"\t": "tab"}.get(delimiter, delimiter)
-    return Table(str(file), f"CSV ({named})" if len(header) > 1 else "CSV", records, encoding)
-
-
-def excel_tables(file: Path) -> list[Table]:
-    """The sheets of a workbook that hold anything. Formulas count as what they last came to.
-
-    Raises:
-        FormatError: no workbook, or one that cannot be opened.
-    """
-    import openpyxl
-
-    try:
-        with zipfile.ZipFile(file) as archive:
-            if "xl/workbook.xml" not in archive.namelist():
-                raise FormatError("is a ZIP archive; unpack it, and name the files that were in it")
-        book = openpyxl.load_workbook(file, read_only=True, data_only=True)
-        try:
-            tables = [_sheet(f"{file}[{sheet.title}]", sheet) for sheet in book.worksheets]
-        finally:
-            book.close()
-    except FormatError:
-        raise
-    except Exception as fault:  # openpyxl lets whatever its parsers raise through
-        raise FormatError(f"cannot be opened as an Excel workbook: {fault}; save it anew, or as CSV") from None
-    filled = [table for table in tables if table is not None]
-    if not filled:
-        raise FormatError("has nothing in its sheets")
-    return filled
+    # too, and running text is full of them. Excel knows a line before the header that says it: "sep=;".
+    named = re.match(r'(?i)sep=([^"\r\n])\r?\n', text)
+    delimiter = named[1] if named else max(_DELIMITERS, key=lambda delimiter: len(_first(_rows(text, delimiter))))
+    rows = _rows(text, delimiter)
+    if named:
+        next(rows)
+    first, below = _first(rows), list(rows)
+    header = header_of(first, (cells for _, cells in below if not isinstance(cells, csv.Error)))
+    records = [
+        Record(f"{file}:{start}", fault=_unpaired(cells))
+        if isinstance(cells, csv.Error)
+        else record_of(f"{file}:{start}", header, cells)
+        for start, cells in below
+    ]
+    shown = {"\t": "tab"}.get(delimiter, delimiter)
+    return Table(str(file), f"CSV ({shown})" if len(header) > 1 else "CSV", records, encoding)
 
 
 def parquet_table(file: Path) -> Table:
@@ -82,23 +57,6 @@ def parquet_table(file: Path) -> Table:
     return Table(str(file), "Parquet", [Record(f"{file}#{i}", row) for i, row in enumerate(rows, start=1)])
 
 
-def _sheet(place: str, sheet: Any) -> Table | None:
-    """Rows go by Excel's own numbers. None for a sheet with nothing in it."""
-    sheet.reset_dimensions()  # some programs write wrong ones, and rows beyond them would be lost
-    rows = _filled(sheet.iter_rows(values_only=True))
-    top = next(rows, None)
-    if top is None:
-        return None
-    header = _checked(["" if name is None else str(name).strip() for name in top[1]])
-    return Table(place, "Excel", [_record(f"{place}:{number}", header, cells) for number, cells in rows])
-
-
-def _filled(rows: Iterable[Sequence[Any]]) -> Iterator[tuple[int, Sequence[Any]]]:
-    for number, cells in enumerate(rows, start=1):
-        if any(cell is not None and str(cell).strip() for cell in cells):
-            yield number, cells
-
-
 def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | csv.Error]]:
     """Rows with anything in them, or the errors that they gave, each with the line that it begins on."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True)
@@ -114,29 +72,45 @@ def _rows(text: str, delimiter: str) -> Iterator[tuple[int, list[str] | csv.Erro
             yield start, cells
 
 
-def _header(text: str, delimiter: str) -> list[str]:
-    _, cells = next(_rows(text, delimiter))
+def _first(rows: Iterator[tuple[int, list[str] | csv.Error]]) -> list[str]:
+    _, cells = next(rows, (0, []))
     if isinstance(cells, csv.Error):
-        raise FormatError(f"is no CSV: {cells}; are its quotation marks in pairs?")
+        raise FormatError(_unpaired(cells))
     return cells
 
 
-def _checked(header: list[str]) -> list[str]:
+def _unpaired(fault: csv.Error) -> str:
+    return f"is no CSV: {fault}; are its quotation marks in pairs?"
+
+
+def header_of(cells: Sequence[Any], below: Iterable[Sequence[Any]]) -> list[str]:
+    """The names of the columns, "" for a column without one.
+
+    Raises:
+        FormatError: the first row makes no header of the rows below it.
+    """
+    header = ["" if name is None else str(name).strip() for name in cells]
     repeated = sorted({name for name in header if name and header.count(name) > 1})
     if repeated:
         raise FormatError(f"has two columns named {', '.join(repeated)}; name each one differently")
     if not any(header):
         raise FormatError("has no header; write the names of the columns into its first row")
+    names = list(filter(None, header))
+    if len(names) == 1 and any(sum(map(is_filled, row)) > 1 for row in below):
+        raise FormatError(
+            f'has one cell in its first row, "{names[0]}", and more in rows below; '
+            "delete the rows above the names of the columns"
+        )
     return header
 
 
-def _record(place: str, header: Sequence[str], cells: Sequence[Any]) -> Record:
+def record_of(place: str, header: Sequence[str], cells: Sequence[Any]) -> Record:
     """Empty cells count as absent. Cells under no name are a sign of a delimiter inside a text."""
     named = list(cells[: len(header)]) + [None] * (len(header) - len(cells))
     stray = [
         cell
         for name, cell in [*zip(header, named, strict=True), *(("", cell) for cell in cells[len(header) :])]
-        if not name and cell is not None and str(cell).strip()
+        if not name and is_filled(cell)
     ]
     if stray:
         columns = sum(map(bool, header))
@@ -144,3 +118,7 @@ def _record(place: str, header: Sequence[str], cells: Sequence[Any]) -> Record:
             place, fault=f"has {len(stray)} cells outside the {columns} columns; put texts with a delimiter in quotes"
         )
     return Record(place, {name: None if cell == "" else cell for name, cell in zip(header, named, strict=True) if name})
+
+
+def is_filled(cell: Any) -> bool:
+    return cell is not None and bool(str(cell).strip())

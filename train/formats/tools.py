@@ -13,6 +13,9 @@ from train.formats.records import Record, Votes
 
 _NOBODY = "nobody has labelled it; label it in the tool, or leave it out of the export"
 
+_ASIDE = {"textarea", "rating", "number", "datetime"}
+"""What Label Studio asks beside the choices; any other part may be where the topics are."""
+
 
 def unpack(place: str, value: Any, stem: str) -> tuple[str, Record]:
     """The tool's name, empty where it is plain JSON, and the record.
@@ -38,16 +41,25 @@ def _label_studio(place: str, task: dict[str, Any], stem: str) -> Record:
     if not answered:
         return Record(place, fault="all annotators skipped it" if annotations else _NOBODY)
     answers: list[dict[str, list[Any]]] = []
+    aside: set[str] = set()
     for annotation in answered:
         choices: dict[str, list[Any]] = {}
         for part in annotation.get("result") or []:
+            if part.get("type") in _ASIDE:
+                aside.add(part["type"])
+                continue
             if part.get("type") != "choices":
                 return Record(place, fault=f"is marked with {part.get('type')!r}; only choices of the whole text count")
             choices.setdefault(str(part.get("from_name")), []).extend(part.get("value", {}).get("choices", []))
         answers.append(choices)
     skipped = len(annotations) - len(answered)
-    notes = (f"{skipped} of {len(annotations)} annotators skipped it",) if skipped else ()
-    return Record(place, {**_with_id(task, stem), **task["data"], **_by_question(answers)}, _nothing(answers), notes)
+    notes = [f"{skipped} of {len(annotations)} annotators skipped it"] if skipped else []
+    if aside:
+        notes.append(f"left out beside the choices: {', '.join(sorted(aside))}")
+    if not any(choice for choices in answers for choice in choices.values()):
+        notes.append("was submitted without a choice, which counts as no topic; was it looked at?")
+    fields = {**_with_id(task, stem), **task["data"], **_by_question(answers)}
+    return Record(place, fields, _nothing(answers), tuple(notes))
 
 
 def _argilla(place: str, record: dict[str, Any], stem: str) -> Record:
