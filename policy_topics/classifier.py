@@ -92,6 +92,10 @@ class Classifier:
         """Clean the texts and turn them into windows of token ids."""
         return self._tokeniser.tokenise(texts)
 
+    def tokenise_clean(self, texts: Sequence[str]) -> list[Tokenised]:
+        """Turn clean texts, or parts of such, as they are into windows of token ids, even where there is no word."""
+        return self._tokeniser.tokenise_clean(texts)
+
     def words(self, text: str) -> list[tuple[int, int]]:
         """Where the words of a clean text stand, as the tokenizer knows words: (start, end) each."""
         return self._tokeniser.words(text)

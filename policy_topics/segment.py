@@ -52,7 +52,13 @@ _HEADING = (
     rf"（{_NUMBER}）|{_NUMBER}[、.]"
     r"|第[一二三四五六七八九十百零〇\d]{1,5}[编章节条](?![的所、和至或及]|第|规定|[一二三四五六七八九十\d]+[款项])"
 )
-_LIST_MARK = re.compile(rf"{_HEADING}|——|— —|--|{_NUMBER}[是要]|（\d{{1,2}}）|\d{{1,2}}[.、](?!\d)|[①-⑳]")
+_LIST_MARK = re.compile(
+    rf"{_HEADING}|——|— —|--|{_NUMBER}[是要]|（\d{{1,2}}）|\d{{1,2}}[.、](?!\d)|[①-⑳⑴-⒛㈠-㈩]|(?P<half>\d{{1,2}}[)）])"
+)
+_OPENED = re.compile(r"(?:[（(][^（()）]*|第)$")
+
+FARTHEST_BRACKET = 200
+"""Characters in front of `1）` in which the bracket that it closes is looked for."""
 
 # Where a line may be cut: behind 。！？； and its closing quotes; at a space that a heading follows.
 _BOUNDARY = re.compile(
@@ -153,9 +159,17 @@ def _joins(above: str, below: str, width: int | None) -> bool:
         return False
     if _CARRIES_ON.match(below):
         return True
-    if _FINISHED.search(above) or _LIST_MARK.match(below):
+    if _FINISHED.search(above) or _begins_item(above + below, len(above)):
         return False
     return _GOES_ON.search(above) is not None or (width is not None and width - WRAP_SLACK <= _columns(above) <= width)
+
+
+def _begins_item(text: str, position: int) -> bool:
+    """Whether a list mark stands at a position. `1）` is none behind 第, nor where it closes a bracket."""
+    mark = _LIST_MARK.match(text, position)
+    if mark is None or mark["half"] is None:
+        return mark is not None
+    return _OPENED.search(text, max(0, position - FARTHEST_BRACKET), position) is None
 
 
 def _wrap_width(lines: list[str]) -> int | None:
@@ -215,7 +229,7 @@ def _candidates(line: str) -> Iterator[tuple[int, int]]:
         next_item = boundary["mark"] == "；" and in_agenda and _NEXT_ITEM.match(line, position) is not None
         if turns or next_item or boundary["space"]:
             yield position, SHORTEST_TURN
-        elif boundary["mark"] is None or _LIST_MARK.match(line, position):
+        elif boundary["mark"] is None or _begins_item(line, position):
             yield position, SHORTEST_ITEM
         if boundary["mark"] != "；" or turns:
             in_agenda = turns

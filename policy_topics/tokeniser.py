@@ -40,16 +40,20 @@ class Tokeniser:
         self._tokenizer: Tokenizer = Tokenizer.from_file(str(bundle.path / "tokenizer.json"))
         self._tokenizer.no_truncation()
         self._tokenizer.no_padding()
+        self._tokenizer.encode_special_tokens = True  # `[SEP]` in a text is five characters, and no end of it
         self._before, self._after = self._tokenizer.encode("").ids  # [CLS] and [SEP], whatever the backbone calls them
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
         """Clean the texts and turn them into windows of token ids."""
         cleaned = [clean(text).text for text in texts]
         worded = [text if any(map(str.isalnum, text)) else "" for text in cleaned]
-        encoded = self._tokenizer.encode_batch(worded)
+        return [each if text else Tokenised(()) for text, each in zip(worded, self.tokenise_clean(worded), strict=True)]
+
+    def tokenise_clean(self, texts: Sequence[str]) -> list[Tokenised]:
+        """Turn texts as they are into windows of token ids, one at least, even where there is no word."""
         return [
-            Tokenised(() if not text else (tuple(e.ids),) if len(e) <= self._room + 2 else self._windows(text))
-            for text, e in zip(worded, encoded, strict=True)
+            Tokenised((tuple(e.ids),) if len(e) <= self._room + 2 else self._windows(text))
+            for text, e in zip(texts, self._tokenizer.encode_batch(texts), strict=True)
         ]
 
     def words(self, text: str) -> list[tuple[int, int]]:

@@ -57,7 +57,9 @@ def occlude(classifier: Classifier, text: str) -> Occlusion:
     cleaned = clean(text)
     whole = classifier.tokenise([cleaned.text])[0]
     words = _together(classifier.words(cleaned.text), whole.tokens)
-    without = classifier.tokenise([cleaned.text[:start] + cleaned.text[end:] for start, end in words])
+    # The model reads what is left as it is, be it nothing: cleaned again, it could look like boilerplate, as
+    # `来源：稳就业工作` of `来源：稳就业工作 会议` does, and that would weigh more than any word.
+    without = classifier.tokenise_clean([cleaned.text[:start] + cleaned.text[end:] for start, end in words])
     return Occlusion(tuple(cleaned.span(*word) for word in words), (whole, *without))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from starlette.requests import Request
-from starlette.responses import FileResponse, Response
+from starlette.responses import Response
 
 from serve.problems import not_found
 
@@ -15,12 +15,12 @@ MEDIA_TYPES = {".html": "text/html", ".css": "text/css", ".js": "text/javascript
 """By ending; not by what this machine thinks of endings: a browser runs no module that is served as something else."""
 
 
-async def page(_: Request) -> Response:
+def page(_: Request) -> Response:
     """The page itself."""
     return _file(FOLDER / "index.html")
 
 
-async def page_file(request: Request) -> Response:
+def page_file(request: Request) -> Response:
     """A file of the page. Names are looked up and not joined, so none leads out of the folder."""
     for file in FOLDER.iterdir():
         if file.name == request.path_params["file"] and file.suffix in MEDIA_TYPES:
@@ -29,4 +29,5 @@ async def page_file(request: Request) -> Response:
 
 
 def _file(file: Path) -> Response:
-    return FileResponse(file, media_type=MEDIA_TYPES[file.suffix])
+    """Whole, whatever `Range` asks for: the files are small, and errors of `FileResponse` have a form of their own."""
+    return Response(file.read_bytes(), media_type=MEDIA_TYPES[file.suffix])

@@ -16,6 +16,8 @@ FARMING = "会议强调，要抓好粮食生产，推进高标准农田建设。
 DIGITAL = "加快建设数字政府，推动政务数据共享。"
 SAFETY = "要深入排查化工企业和建筑工地的事故隐患。"
 EVERY_TOPIC = {"threshold": 0.0}
+HERE = ("127.0.0.1", 50000)
+"""A client on this machine."""
 
 
 def settings(**serve: object) -> Settings:
@@ -23,7 +25,7 @@ def settings(**serve: object) -> Settings:
 
 
 def serving(app: Starlette) -> Iterator[TestClient]:
-    with TestClient(app, raise_server_exceptions=False) as client:
+    with TestClient(app, raise_server_exceptions=False, client=HERE) as client:
         for _ in range(500):
             if client.get("/readyz").status_code == 200:
                 break

@@ -11,6 +11,8 @@ from starlette.requests import Request
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
 from starlette.testclient import TestClient
+from starlette.types import Receive, Scope, Send
+from uvicorn.middleware.proxy_headers import ProxyHeadersMiddleware
 
 from configs.settings import ServeSettings
 from policy_topics.classifier import Classifier
@@ -18,7 +20,7 @@ from serve.access import keys
 from serve.access.authentication import Access
 from serve.access.keys import KeyRing, add_key, revoke_key
 from serve.app import create_app
-from tests.service import FARMING, problem, serving, settings
+from tests.service import FARMING, HERE, problem, serving, settings
 
 ELSEWHERE = ("203.0.113.9", 50000)
 BODY = {"items": [{"text": FARMING}]}
@@ -55,6 +57,14 @@ class TestService:
     ) -> None:
         headers = {"X-API-Key": key, "Authorization": "Basic cHJveHk6cGFzcw=="}
         assert guarded.get("/topics", headers=headers).status_code == 200
+
+    def test_a_proxys_own_token_does_not_hide_a_key(self, guarded: TestClient, key: str) -> None:
+        token = "Bearer eyJhbGciOiJSUzI1NiJ9.eyJzdWIiOiJwcm94eSJ9.c2lnbmF0dXJl"
+        assert guarded.get("/topics", headers={"X-API-Key": key, "Authorization": token}).status_code == 200
+        headers = {"X-API-Key": "pt_wrong", "Authorization": f"Bearer {key}"}
+        assert guarded.get("/topics", headers=headers).status_code == 200
+        headers = {"X-API-Key": "pt_wrong", "Authorization": token}
+        problem(guarded.get("/topics", headers=headers), 401, "unauthorized")
 
     @pytest.mark.parametrize(
         "headers",
@@ -101,6 +111,34 @@ class TestService:
             problem(outside.get("/topics"), 401, "unauthorized")
             assert outside.get("/topics", headers={"X-API-Key": key}).status_code == 200
 
+    @pytest.mark.parametrize(
+        ("address", "status"),
+        [
+            ("127.0.0.1", 200),
+            ("::1", 200),
+            ("::ffff:127.0.0.1", 200),
+            ("::ffff:203.0.113.9", 401),
+            ("unknown", 401),
+            ("203.0.113.9:80", 401),
+            ("", 401),
+        ],
+    )
+    def test_a_client_is_on_this_machine_if_its_address_says_so(
+        self, classifier: Classifier, shared: Path, key: str, address: str, status: int
+    ) -> None:
+        app = create_app(settings(keys_file=shared), lambda: classifier)
+        for _ in serving(app):
+            assert TestClient(app, client=(address, 50000)).get("/topics").status_code == status
+
+    def test_an_address_that_a_proxy_does_not_know_is_elsewhere(
+        self, classifier: Classifier, shared: Path, key: str
+    ) -> None:
+        app = create_app(settings(keys_file=shared), lambda: classifier)
+        for _ in serving(app):
+            behind = TestClient(ProxyHeadersMiddleware(app), client=HERE)
+            assert behind.get("/topics", headers={"X-Forwarded-For": "127.0.0.1"}).status_code == 200
+            problem(behind.get("/topics", headers={"X-Forwarded-For": "unknown"}), 401, "unauthorized")
+
     def test_switched_off_on_purpose_everyone_is_let_in(self, classifier: Classifier) -> None:
         app = create_app(settings(host="0.0.0.0", keys="off"), lambda: classifier)
         for _ in serving(app):
@@ -119,6 +157,17 @@ class TestService:
 
 
 class TestName:
+    def test_without_a_network_no_key_is_asked_for(self, shared: Path) -> None:
+        async def served(request: Request) -> PlainTextResponse:
+            return PlainTextResponse("")
+
+        app = Access(Starlette(routes=[Route("/served", served)]), settings().serve, KeyRing(shared))
+
+        async def through_a_socket_file(scope: Scope, receive: Receive, send: Send) -> None:
+            await app({**scope, "client": None}, receive, send)
+
+        assert TestClient(through_a_socket_file).get("/served").status_code == 200
+
     @pytest.mark.parametrize(("mode", "name"), [("required", "统计处"), ("off", None)])
     def test_endpoints_know_whose_key_it_was(self, shared: Path, key: str, mode: str, name: str | None) -> None:
         async def whose(request: Request) -> PlainTextResponse:

@@ -20,12 +20,13 @@ from policy_topics.documents import LARGEST_UNPACKED
 from serve.app import create_app
 from serve.explain import MOST_READINGS
 from serve.openapi.document import openapi
+from serve.page_files import FOLDER, MEDIA_TYPES
 from serve.problems import CODES, MOST_ERRORS
 from serve.reading import MAX_OPTIONS_BYTES
 from serve.schemas import QUEUE_SHOWN, DocumentRequest, Item
 from serve.uploads.pool import MOST_WAITING
 from tests.listening import listening
-from tests.service import serving
+from tests.service import problem, serving
 
 DOCS = (HOME / "docs" / "api.md").read_text("utf-8")
 EXAMPLES = re.findall(r"```bash\n(curl .*?)```\n\n(?:`(\d{3})`\n\n)?```json\n(.*?)```", DOCS, re.DOTALL)
@@ -69,6 +70,31 @@ def test_the_example_of_the_client_is_answered(tmp_path: Path, capsys: pytest.Ca
 def test_every_path_is_described() -> None:
     paths = set(openapi(load_settings().serve)["paths"]) - {"/page/{file}"}
     assert {path for path in paths if f"`{path}`" not in DOCS and f"`GET {path}`" not in DOCS} - _headed() == set()
+
+
+def test_every_operation_has_the_answers_that_any_request_can_get() -> None:
+    for path, operations in openapi(load_settings().serve)["paths"].items():
+        for operation in operations.values():
+            assert {"413", "500", "504"} <= operation["responses"].keys(), path
+            assert list(operation["responses"]) == sorted(operation["responses"]), path
+            for answer in operation["responses"].values():
+                codes = re.findall(r"`(\w+)`", answer["description"])
+                assert len(codes) == len(set(codes)), path
+
+
+@pytest.mark.parametrize("path", ["/", "/topics", "/metrics"])
+def test_a_body_too_large_is_refused_where_none_is_read(service: TestClient, path: str) -> None:
+    problem(service.get(path, headers={"Content-Length": "99999999"}), 413, "too_large")
+
+
+def test_the_types_of_all_files_of_the_page_are_told() -> None:
+    answer = openapi(load_settings().serve)["paths"]["/page/{file}"]["get"]["responses"]["200"]
+    assert {MEDIA_TYPES[file.suffix] for file in FOLDER.iterdir()} <= answer["content"].keys()
+
+
+def test_a_503_may_come_without_a_time_to_wait() -> None:
+    header = openapi(load_settings().serve)["paths"]["/topics"]["get"]["responses"]["503"]["headers"]["Retry-After"]
+    assert "absent" in header["description"] and not header.get("required")
 
 
 def test_every_error_is_in_the_table() -> None:

@@ -18,7 +18,7 @@ from starlette.testclient import TestClient
 from policy_topics.classifier import Classifier, Window
 from policy_topics.engine import Logits
 from serve.app import create_app
-from tests.service import DIGITAL, FARMING, SAFETY, problem, settings
+from tests.service import DIGITAL, FARMING, HERE, SAFETY, problem, settings
 
 
 class TestBadRequests:
@@ -196,7 +196,7 @@ class TestTrouble:
             assert loading.wait(20)
             return classifier
 
-        with TestClient(create_app(settings(retry_after_seconds=7), load)) as client:
+        with TestClient(create_app(settings(retry_after_seconds=7), load), client=HERE) as client:
             assert client.get("/livez").status_code == 200
             for answer in (client.get("/readyz"), client.get("/topics"), client.post("/classify", json={"items": []})):
                 problem(answer, 503, "not_ready")
@@ -207,7 +207,7 @@ class TestTrouble:
         def load() -> Classifier:
             raise RuntimeError("a secret path")
 
-        with TestClient(create_app(settings(), load)) as client:
+        with TestClient(create_app(settings(), load), client=HERE) as client:
             for _ in range(500):
                 if client.get("/livez").status_code != 200:
                     break

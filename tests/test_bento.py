@@ -26,7 +26,7 @@ from starlette.testclient import TestClient
 from serve import service
 
 assert service.__file__.startswith(sys.argv[1]), service.__file__
-with TestClient(service.PolicyTopics.to_asgi()) as client:
+with TestClient(service.PolicyTopics.to_asgi(), client=("127.0.0.1", 50000)) as client:
     while client.get("/readyz").status_code != 200:
         assert client.get("/livez").status_code == 200, "the model cannot be loaded"
         time.sleep(0.05)

@@ -59,6 +59,14 @@ def test_a_text_without_a_word_has_no_topic(classifier: Classifier, text: str) -
     assert (prediction.topics, prediction.primary, prediction.windows) == ((), None, 0)
 
 
+@pytest.mark.parametrize("name", ["[CLS]", "[SEP]", "[PAD]", "[MASK]"])
+def test_the_name_of_a_special_token_in_a_text_is_text(classifier: Classifier, name: str) -> None:
+    plain, named = classifier.tokenise(["会议强调，要抓好粮食生产。", f"会议强调，{name}要抓好粮食生产。"])
+    special = classifier._tokeniser._tokenizer.token_to_id(name)
+    assert special is not None and special not in named.windows[0][1:-1]
+    assert (named.windows[0][0], named.windows[0][-1]) == (plain.windows[0][0], plain.windows[0][-1])
+
+
 def test_no_texts_have_no_predictions(classifier: Classifier) -> None:
     assert classifier.classify([]) == []
 

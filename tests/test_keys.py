@@ -172,6 +172,7 @@ class TestStart:
         ("host", "mode", "asked"),
         [
             ("127.0.0.1", "auto", False), ("::1", "auto", False), ("localhost", "auto", False),
+            ("::ffff:127.0.0.1", "auto", False), ("::ffff:10.0.0.7", "auto", True),
             ("0.0.0.0", "auto", True), ("::", "auto", True), ("10.0.0.7", "auto", True), ("my-machine", "auto", True),
             ("0.0.0.0", "off", False), ("127.0.0.1", "required", True),
         ],

@@ -32,6 +32,15 @@ def test_each_file_is_served_as_what_it_is(client: TestClient, name: str) -> Non
     assert answer.content == FOLDER.joinpath(name).read_bytes()
 
 
+@pytest.mark.parametrize("asked", ["bytes=0-3", "bytes=99999999-", "bytes=a", "x"])
+@pytest.mark.parametrize(("path", "name"), [("/", "index.html"), ("/page/main.js", "main.js")])
+def test_a_file_is_served_whole_whatever_range_is_asked_for(
+    client: TestClient, path: str, name: str, asked: str
+) -> None:
+    answer = client.get(path, headers={"Range": asked})
+    assert answer.status_code == 200 and answer.content == FOLDER.joinpath(name).read_bytes()
+
+
 @pytest.mark.parametrize("path", ["nothing.js", "..%2Fapi.py", "%2Fetc%2Fpasswd", ".", "index.html%00", "a/b.js"])
 def test_nothing_else_is(client: TestClient, path: str) -> None:
     problem(client.get(f"/page/{path}"), 404, "not_found")

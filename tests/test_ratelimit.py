@@ -130,6 +130,8 @@ class TestService:
                 return status
 
             assert [ask(f"203.0.113.{n}") for n in (1, 2, 1)] == [200, 200, 429]
+            mapped = [f"::ffff:198.51.100.{n}" for n in (1, 2, 1)]  # as a listener for both protocols sees IPv4
+            assert [ask(address) for address in (*mapped, "198.51.100.2")] == [200, 200, 429, 429]
             assert [ask(address) for address in ("2001:db8::1", "2001:db8::2", "2001:db8:0:1::1")] == [200, 429, 200]
 
     def test_the_openapi_document_has_the_answer(self, client: TestClient) -> None:

@@ -15,7 +15,7 @@ from policy_topics.text import HAN, clean
 
 LONG_ITEM = "要健全长效管护机制，落实管护主体、管护责任和管护经费，做到有人管、有钱修、管得好，确保群众用水不断供"
 PIECES = [
-    "会议传达学习了", "会议还", "会议强调，", "；讨论了", "一是", "（一）", "一、", "第十二条", "——", "1.",
+    "会议传达学习了", "会议还", "会议强调，", "；讨论了", "一是", "（一）", "一、", "第十二条", "——", "1.", "1)", "⑴",
     "。", "；", "！", "。”", "“", "，", " ", "\n", "\n\n", "(", ")", "|", "打印", "来源：新华社", "— 3 —",
     "学(xué)", "GDP", "2022", "😀",
     "\x00", "\ud800", LONG_ITEM, LONG_ITEM * 9,
@@ -118,10 +118,29 @@ def test_what_a_meeting_says_is_no_new_item(said: str) -> None:
     assert len(texts(f"会议研究部署了全县秋冬季森林防火工作。{said}，要压实责任，落实二十四小时值班制度。")) == 1
 
 
-@pytest.mark.parametrize("mark", ["——", "一是", "（一）", "一、", "1.", "第一条", "第十二条", "①"])
+@pytest.mark.parametrize(
+    "mark",
+    ["——", "一是", "（一）", "一、", "1.", "第一条", "第十二条", "①", "⒈", "⒛", "⑴", "⒇", "㈠", "㈩", "1）", "12)"],
+)
 def test_one_line_is_cut_at_list_marks(mark: str) -> None:
     items = [f"{mark}{LONG_ITEM}。", f"{mark}{LONG_ITEM}。"]
     assert texts("".join(items)) == items
+
+
+@pytest.mark.parametrize("inside", ["区间（1；2）内的数值都要如实上报", "f(x；1)的数值都要如实上报"])
+def test_a_number_that_closes_a_bracket_is_no_list_mark(inside: str) -> None:
+    text = f"{LONG_ITEM}，{inside}，{LONG_ITEM}。"
+    assert len(texts(text)) == 1
+
+
+@pytest.mark.parametrize(
+    ("above", "below"),
+    [("现将有关资金的使用情况（见附件", "1）报送给你们"), ("现将第", "1）项所列资金的使用情况报送给你们")],
+)
+def test_a_line_that_begins_inside_a_bracket_begins_no_list_item(above: str, below: str) -> None:
+    full = "为深入贯彻落实市委市政府关于乡村振兴的决策部署，进一步加快农业现代化，"
+    wrapped = f"{full}{above}\n{below}，请遵照执行。"
+    assert texts(wrapped) == [wrapped.replace("\n", "")]
 
 
 def test_short_list_items_stay_together() -> None:

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from policy_topics.boilerplate import is_boilerplate
+from policy_topics.boilerplate import LONGEST, is_boilerplate
 from policy_topics.text import clean, simplify
 
 DIRT = [
@@ -97,7 +97,16 @@ def test_boilerplate_lines_are_dropped_and_told() -> None:
         "用微信扫一扫分享至朋友圈",
         "分享到：微信 微博",
         "上一篇：关于召开座谈会的通知",
-        "当前位置：首页 > 政务公开",
+        "当前位置：首页 > 政务公开 > 通知",
+        "您现在的位置：网站首页 > 要闻 > 某市召开会议，部署春耕",
+        "审核：张三 编辑：李四",
+        "作者：张三（某大学经济学院院长、教授） 来源：《某大学学报》2024年第6期",
+        "主办：市教育局 承办：市农业农村局、市水利局",
+        "技术支持：某某（北京）科技有限公司 电话：010-00000000",
+        "版权所有 © 2021 某市人民政府",
+        "关于我们 | 联系我们 | 网站地图",
+        "浏览次数：",
+        "免责声明：本文仅代表作者观点，与本网站无关",
         "某ICP备00000000号",
         "第 3 页 共 9 页",
     ],
@@ -115,12 +124,31 @@ def test_boilerplate_is_known(line: str) -> None:
         "来源于群众，服务于群众",
         "技术支持企业转型",
         "关闭落后产能",
+        "技术支持：组织农技人员下乡指导春耕生产，推广测土配方施肥",
+        "技术支持：推广测土配方施肥",
+        "承办 全市职业技能大赛，提升产业工人技能水平",
+        "承办单位：市生态环境局，完成全部入河排污口整治并通过验收",
+        "主办：市卫生健康委 推进健康扶贫工程，解决因病致贫问题",
+        "审核：由乡镇人民政府负责初审",
+        "编辑：加强意识形态管理",
+        "来源：中央财政专项资金",
+        "浏览：提升旅游景区服务水平",
+        "关于我们 加快发展",
+        "联系我们：群众可拨打12345热线反映欠薪问题",
+        "当前位置：春耕备耕进入关键时期，要压实责任",
         "打印机采购项目",
         "2022",
     ],
 )
 def test_a_line_that_says_something_is_no_boilerplate(line: str) -> None:
     assert not is_boilerplate(line)
+
+
+@pytest.mark.parametrize("field", ["主办 ", "来源：市局、市局 ", "联系我们 ", "作者：张三（市局） ", "2021 ", "首页>"])
+@pytest.mark.parametrize("keyword", ["", "来源：", "主办 ", "版权所有："])
+def test_a_line_of_many_fields_is_read_in_one_way_only(keyword: str, field: str) -> None:
+    # A pattern that tries each field in two ways would not come back from this.
+    assert not is_boilerplate((keyword + field * 120)[: LONGEST - 1] + "。")
 
 
 def test_a_span_leads_back_into_the_input() -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import ipaddress
 from typing import Any
 
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 from configs.settings import ServeSettings
+from serve.access.addresses import network_address
 from serve.access.headers import is_page
 from serve.access.keys import KeyRing, asks_everyone
 from serve.problems import Problem
@@ -39,7 +39,8 @@ class Access:
             return await self._app(scope, receive, send)
         name = None
         if self._asks(scope):
-            name = self._keys.holder(_given(Headers(scope=scope)))
+            names = [self._keys.holder(key) for key in _given(Headers(scope=scope))]  # both, so that it takes one time
+            name = next((each for each in names if each is not None), None)
             if name is None:
                 return await unauthorized().response()(scope, receive, send)
         state: dict[str, Any] = scope.setdefault("state", {})
@@ -60,16 +61,18 @@ def unauthorized() -> Problem:
     )
 
 
-def _given(headers: Headers) -> str:
+def _given(headers: Headers) -> tuple[str, str]:
+    """What the two headers have, "" for none: a proxy may use the first one for a token of its own."""
     scheme, _, token = headers.get("authorization", "").partition(" ")
-    return token.strip() if scheme.lower() == "bearer" else headers.get("x-api-key", "")
+    return token.strip() if scheme.lower() == "bearer" else "", headers.get("x-api-key", "")
 
 
 def _is_elsewhere(scope: Scope) -> bool:
     """Whether the client is on another machine. The server has put the address there that a proxy on this machine
-    gives in X-Forwarded-For. BentoML may listen where `serve.host` does not say, as it does in a container."""
+    gives in X-Forwarded-For, whatever that is: what is no address counts as elsewhere. BentoML may listen where
+    `serve.host` does not say, as it does in a container."""
     client = scope.get("client")
-    try:
-        return client is not None and not ipaddress.ip_address(client[0]).is_loopback
-    except ValueError:  # no network address, so no network
+    if client is None:  # no network
         return False
+    address = network_address(client[0])
+    return address is None or not address.is_loopback

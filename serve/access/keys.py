@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import hashlib
 import hmac
-import ipaddress
 import logging
 import re
 import secrets
@@ -25,6 +24,7 @@ from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationErro
 from configs.settings import ServeSettings, resolve
 from policy_topics.durable import locked, write_whole
 from policy_topics.errors import PolicyTopicsError
+from serve.access.addresses import network_address
 
 LOOK_SECONDS = 1.0
 """Least time between two looks whether the file has changed."""
@@ -140,10 +140,8 @@ def asks_everyone(serve: ServeSettings) -> bool:
 
 def _is_local(address: str) -> bool:
     """Whether an address is this machine's own, which nobody else can reach or come from."""
-    try:
-        return ipaddress.ip_address(address).is_loopback
-    except ValueError:
-        return address == _LOCAL_NAME
+    known = network_address(address)
+    return address == _LOCAL_NAME if known is None else known.is_loopback
 
 
 def check_keys(serve: ServeSettings) -> None:

@@ -15,6 +15,7 @@ from collections.abc import Callable
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
+from serve.access.addresses import network_address
 from serve.access.authentication import is_open
 from serve.problems import Problem
 
@@ -88,8 +89,7 @@ def _client(scope: Scope) -> str:
     if name is not None:
         return f"key {name}"
     address: str = scope["client"][0] if scope.get("client") else ""
-    try:
-        known = ipaddress.ip_address(address)
-    except ValueError:
+    known = network_address(address)
+    if known is None:
         return address
-    return address if known.version == 4 else str(ipaddress.ip_network((known.packed, _NETWORK_BITS), strict=False))
+    return str(known if known.version == 4 else ipaddress.ip_network((known.packed, _NETWORK_BITS), strict=False))

@@ -24,6 +24,7 @@ from serve.openapi.examples import (
     FEEDBACK_STORED,
 )
 from serve.openapi.parts import REF, accept_language, faults, getter, json_body, plain, probe
+from serve.page_files import MEDIA_TYPES
 from serve.problems import CODES, ProblemDetails
 from serve.schemas import (
     QUEUE_SHOWN,
@@ -61,8 +62,8 @@ dropped. Text without words has no topics; that is no error.
 **Keys** Where the service asks for one, send it as `Authorization: Bearer KEY` or `X-API-Key: KEY`; without a valid one
 the answer is 401. 服务要求密钥时，请在请求头中给出。{rate}
 
-**Errors** are `application/problem+json` (RFC 9457) with a stable `code`: {codes}. With 429 and 503 comes
-`Retry-After`. Unknown fields are refused."""
+**Errors** are `application/problem+json` (RFC 9457) with a stable `code`: {codes}. With 429 comes
+`Retry-After`, and with 503 unless waiting does not help. Unknown fields are refused."""
 
 SECURITY_SCHEMES = {
     "bearer": {"type": "http", "scheme": "bearer"},
@@ -71,15 +72,15 @@ SECURITY_SCHEMES = {
 
 DOCUMENT_FAULTS = (
     "malformed",
-    "too_large",
     "unsupported_type",
     "invalid",
     "unreadable_document",
     "busy",
-    "internal",
     "not_ready",
-    "timeout",
 )
+
+ANYWHERE = ("too_large", "internal", "timeout")
+"""Problems of every path: a body is measured even where none is read."""
 
 
 def openapi(limits: ServeSettings) -> dict[str, Any]:
@@ -122,12 +123,12 @@ def openapi(limits: ServeSettings) -> dict[str, Any]:
 
 
 def _gate(path: str, operation: dict[str, Any]) -> None:
-    """Add what a request meets before an endpoint has it: a key is asked for, and requests are counted."""
-    if is_open(path):
+    """Add what a request meets around an endpoint: a key is asked for, requests are counted, bytes and seconds too."""
+    opened = is_open(path)
+    if opened:
         operation["security"] = []
-        return
     answers: dict[str, Any] = operation["responses"]
-    for status, met in faults("unauthorized", "rate_limited").items():
+    for status, met in faults(*ANYWHERE, *(() if opened else ("unauthorized", "rate_limited"))).items():
         own = answers.setdefault(status, met)
         if own is not met:
             own["description"] += f"; {met['description']}"
@@ -143,9 +144,7 @@ def _classify() -> dict[str, Any]:
         "requestBody": {"required": True, "content": json_body("ClassifyRequest", CLASSIFY)},
         "responses": {
             "200": {"description": "Topics of each item", "content": json_body("Classification", CLASSIFIED)},
-            **faults(
-                "malformed", "too_large", "unsupported_type", "invalid", "busy", "internal", "not_ready", "timeout"
-            ),
+            **faults("malformed", "unsupported_type", "invalid", "busy", "not_ready"),
         },
     }
 
@@ -191,16 +190,14 @@ def _explain() -> dict[str, Any]:
         "requestBody": {"required": True, "content": json_body("ExplainRequest", EXPLAIN)},
         "responses": {
             "200": {"description": "What each word weighs", "content": json_body("Explanation", EXPLAINED)},
-            **faults(
-                "malformed", "too_large", "unsupported_type", "invalid", "busy", "internal", "not_ready", "timeout"
-            ),
+            **faults("malformed", "unsupported_type", "invalid", "busy", "not_ready"),
         },
     }
 
 
 def _page_file() -> dict[str, Any]:
     name = {"name": "file", "in": "path", "required": True, "schema": {"type": "string"}}
-    files = {"description": "The file", "content": {"text/css": {}, "text/javascript": {}, "text/html": {}}}
+    files = {"description": "The file", "content": {media_type: {} for media_type in MEDIA_TYPES.values()}}
     return {
         "summary": "A file of the page",
         "parameters": [name],
@@ -245,14 +242,11 @@ def _feedback() -> dict[str, Any]:
                 "no_consent",
                 "feedback_off",
                 "conflict",
-                "too_large",
                 "unsupported_type",
                 "invalid",
                 "busy",
-                "internal",
                 "not_ready",
                 "feedback_unavailable",
-                "timeout",
             ),
         },
     }
@@ -270,7 +264,7 @@ def _queue(most: int) -> dict[str, Any]:
         ],
         "responses": {
             "200": {"description": "Paragraphs", "content": json_body("QueueAnswer")},
-            **faults("feedback_off", "invalid", "internal", "feedback_unavailable", "timeout"),
+            **faults("feedback_off", "invalid", "feedback_unavailable"),
         },
     }
 

@@ -46,9 +46,8 @@ def faults(*codes: str) -> dict[str, Any]:
         titles = "; ".join(f"{CODES[code][1]} (`{code}`)" for code in named)
         answers[str(status)] = {"description": titles, "content": content}
         if status in (429, 503):
-            answers[str(status)]["headers"] = {
-                "Retry-After": {"description": "Seconds to wait", "schema": {"type": "integer"}}
-            }
+            wait = "Seconds to wait" if status == 429 else "Seconds to wait; absent where waiting does not help"
+            answers[str(status)]["headers"] = {"Retry-After": {"description": wait, "schema": {"type": "integer"}}}
     return answers
 
 
