@@ -14,7 +14,6 @@ from docx import Document as Docx
 
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
-from serve.access.keys import add_key
 from serve.app import create_app
 from tests.browser import (
     Page,
@@ -112,6 +111,15 @@ class TestReading:
         page.click("#another")
         read(page, SAFETY)
         assert texts(page) == [SAFETY]
+
+    def test_a_filter_goes_with_its_document(self, page: Page) -> None:
+        read(page, TEXT)
+        page.locator("#chart .bar-row").first.click()
+        assert page.locator("#filter").is_visible()
+        page.click("#another")
+        read(page, SAFETY)
+        assert page.locator("#filter").is_hidden() and texts(page) == [SAFETY]
+        assert page.locator(".bar-row[aria-pressed=true]").count() == 0
 
 
 class TestTopics:
@@ -240,70 +248,12 @@ class TestTakingAlong:
         lines = page.evaluate("navigator.clipboard.readText()").splitlines()
         assert len(lines) == 4 and lines[1].split("\t")[3] == FARMING
 
-
-class TestFaults:
-    def test_a_file_too_large_is_said_in_the_language_in_use_with_what_to_do(self, page: Page) -> None:
-        page.wait_for_selector("#model:not(:empty)")
-        page.set_input_files("#file", {"name": "a.txt", "mimeType": "text/plain", "buffer": b"a" * 70_000})
-        page.click("#send")
-        fault = page.locator("#fault")
-        fault.wait_for(state="visible")
-        assert "请拆分" in fault.inner_text() and "上限为 60 KB" in fault.inner_text()
-        page.click("#language")
-        assert "Split it" in fault.inner_text() and "the limit is 60 KB" in fault.inner_text()
-
-    def test_a_file_that_cannot_be_read_gets_the_services_own_words(self, page: Page) -> None:
-        page.set_input_files("#file", {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04zip"})
-        page.click("#send")
-        page.wait_for_selector("#fault:visible")
-        said = page.request.post(
-            f"{page.url}read_document",
-            multipart={"file": {"name": "a.zip", "mimeType": "application/zip", "buffer": b"PK\x03\x04zip"}},
-        ).json()
-        assert said["detail_zh"] in page.inner_text("#fault")
-
-    def test_a_busy_service_is_asked_again_when_it_says_so(self, page: Page) -> None:
-        asked: list[str] = []
-
-        def busy_once(route: Any) -> None:
-            asked.append(route.request.url)
-            if len(asked) > 1:
-                return route.continue_()
-            body = json.dumps({"code": "busy", "detail": "full", "detail_zh": "满"})
-            route.fulfill(status=429, headers={"Retry-After": "1"}, body=body, content_type="application/problem+json")
-
-        page.route("**/classify_document", busy_once)
-        read(page, TEXT)
-        assert len(asked) == 2 and len(texts(page)) == 3
-
-    def test_a_service_that_is_gone_is_said_and_can_be_tried_again(self, page: Page) -> None:
-        page.wait_for_selector("#model:not(:empty)")
-        page.route("**/classify_document", lambda route: route.abort())
-        page.fill("#text", TEXT)
-        page.click("#send")
-        page.wait_for_selector("text=连不上服务")
-        page.unroute("**/classify_document")
-        page.click("#resume")
-        wait_until_read(page)
-        assert len(texts(page)) == 3 and page.locator("#fault").is_hidden()
-
-
-class TestKeys:
-    def test_a_service_with_keys_asks_for_one_and_keeps_it_for_the_tab(
-        self, browser: Any, classifier: Classifier, tmp_path: Path
-    ) -> None:
-        _, key = add_key(tmp_path / "keys.json", "analyst")
-        settings = page_settings(tmp_path, serve__keys="required", serve__keys_file=tmp_path / "keys.json")
-        with listening(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
-            page.fill("#key-field", "wrong")
-            page.keyboard.press("Enter")
-            page.wait_for_selector("text=密钥无效")
-            page.fill("#key-field", key)
-            page.keyboard.press("Enter")
-            page.wait_for_selector("#key", state="hidden")
-            read(page, TEXT)
-            assert len(texts(page)) == 3
-            page.reload()
-            page.wait_for_selector("#model:not(:empty)")
-            assert page.locator("#key").is_hidden()
-            assert page.evaluate("Object.values(localStorage).join()").find(key) == -1
+    def test_copied_it_runs_no_formula_and_keeps_its_quotes(self, page: Page) -> None:
+        read(page, f'"抓好粮食生产"要落到实处。\n{FARMING}\n=HYPERLINK("x","推进高标准农田建设")\n')
+        quoting, plain, formula = texts(page)
+        page.click("#copy")
+        page.wait_for_selector("text=已复制为表格")
+        copied = page.evaluate("navigator.clipboard.readText()")
+        rows = list(csv.DictReader(io.StringIO(copied), delimiter="\t"))
+        assert formula.startswith("=") and '"' in quoting
+        assert [row["text"] for row in rows] == [quoting, plain, f"'{formula}"]

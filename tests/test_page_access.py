@@ -14,7 +14,7 @@ import pytest
 from policy_topics.classifier import Classifier
 from serve.app import create_app
 from serve.page_files import FOLDER
-from tests.browser import Page, chips, chromium, listening, needs_chromium, opened, page_settings, read
+from tests.browser import Page, chips, chromium, listening, needs_chromium, opened, page_settings, read, texts
 from tests.service import DIGITAL, FARMING, SAFETY
 
 pytestmark = needs_chromium
@@ -117,6 +117,59 @@ def test_everything_is_reached_and_done_by_keyboard(browser: Any, url: str) -> N
             page.keyboard.press("Shift+Tab")
         page.keyboard.press("Enter")
         assert len(chips(page, 1)) == len(before) - 1
+
+
+class TestCorrectingByKeyboard:
+    FOCUSED = "document.activeElement"
+
+    @pytest.fixture
+    def page(self, browser: Any, url: str) -> Iterator[Page]:
+        """With the first paragraph's editor open."""
+        with opened(browser, url) as page:
+            read(page, TEXT)
+            page.locator(".paragraph .correct").first.focus()
+            page.keyboard.press("Enter")
+            yield page
+
+    def open_list(self, page: Page) -> bool:
+        """Whether the list of topics is seen; a screen reader must be told the same."""
+        seen: bool = page.locator("[role=listbox]").is_visible()
+        assert page.locator("[role=combobox]").get_attribute("aria-expanded") == str(seen).lower()
+        return seen
+
+    def remove_all(self, page: Page) -> None:
+        while page.locator(".editor .remove").count():
+            page.locator(".editor .remove").first.press("Enter")
+
+    def test_escape_closes_the_list_first_and_then_the_editor(self, page: Page) -> None:
+        self.remove_all(page)
+        page.keyboard.press("ArrowDown")
+        assert self.open_list(page)
+        page.keyboard.press("Escape")
+        assert page.locator(".editor").count() == 1 and not self.open_list(page)
+        page.keyboard.press("Escape")
+        assert page.locator(".editor").count() == 0
+
+    def test_without_topics_the_field_is_next_and_no_list_lies_over_the_button(self, page: Page) -> None:
+        self.remove_all(page)
+        assert page.evaluate(f"{self.FOCUSED}.role") == "combobox" and not self.open_list(page)
+
+    def test_a_topic_made_the_main_one_keeps_the_focus(self, page: Page) -> None:
+        self.remove_all(page)
+        for topic in ("energy", "health"):
+            page.locator("[role=combobox]").fill(topic)
+            page.keyboard.press("Enter")
+        page.locator(".promote").press("Enter")
+        assert page.evaluate(f"{self.FOCUSED}.dataset.topic") == "health"
+
+    def test_where_the_filter_hides_what_was_corrected_the_next_paragraph_has_the_focus(self, page: Page) -> None:
+        page.locator(f'.bar-row[data-topic="{chips(page, 1)[0]}"]').press("Enter")
+        self.remove_all(page)
+        page.keyboard.press("Escape")
+        assert FARMING not in texts(page)
+        left = page.locator(".paragraph:visible .correct")
+        wanted = left.first if left.count() else page.locator("#filter-clear")
+        assert wanted.evaluate(f"element => element === {self.FOCUSED}")
 
 
 def test_each_chip_tells_its_topic_and_probability_to_a_screen_reader(browser: Any, url: str) -> None:

@@ -152,6 +152,44 @@ class TestStoring:
         with pytest.raises(Exception, match="nothing has been corrected"):
             store.read()
 
+    def test_consent_is_shown_and_taken_back_in_every_editor(self, page: Page) -> None:
+        read(page, f"{FARMING}\n{DIGITAL}")
+        first, second = correct(page), correct(page, 2)
+        box, save = second.locator("input[type=checkbox]"), second.locator("button.primary")
+        agree(first)
+        assert box.is_checked() and save.is_enabled()
+        box.uncheck()
+        assert not first.locator("input[type=checkbox]").is_checked()
+        assert first.locator("button.primary").is_disabled() and save.is_disabled()
+
+    def test_without_consent_a_failure_is_not_tried_again(self, page: Page) -> None:
+        page.route("**/feedback", lambda route: route.abort())
+        read(page, FARMING)
+        editor = correct(page)
+        agree(editor)
+        editor.locator("button.primary").click()
+        page.wait_for_selector(".editor .state.fault:has-text('未能保存')")
+        editor.locator("input[type=checkbox]").uncheck()
+        assert editor.locator("text=重试").is_disabled()
+
+    def test_an_editor_opened_anew_hears_of_what_was_sent_before(self, page: Page) -> None:
+        held: list[Any] = []
+        page.route("**/feedback", lambda route: held.append(route))
+        read(page, FARMING)
+        editor = correct(page)
+        agree(editor)
+        editor.locator("button.primary").click()
+        page.wait_for_selector(".editor .state:has-text('正在保存')")
+        correct(page)  # closes it
+        correct(page)
+        assert "正在保存" in editor.locator(".state").inner_text()
+        held[0].abort()
+        page.unroute("**/feedback")
+        page.wait_for_selector(".editor .state.fault:has-text('未能保存')")
+        assert editor.locator("button.primary").is_enabled()
+        editor.locator("text=重试").click()
+        page.wait_for_selector(".editor .state:has-text('已保存')")
+
     def test_a_saved_correction_is_in_the_store_as_it_was_made(self, page: Page, store: Store) -> None:
         read(page, FARMING)
         old = chips(page, 1)

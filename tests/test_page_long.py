@@ -67,6 +67,37 @@ def test_in_parts_a_document_has_the_paragraphs_and_offsets_that_it_has_whole(pa
     assert len(texts(page)) == len(whole) == 1500
 
 
+def test_sent_twice_before_the_service_answers_it_is_read_once_and_whole(page: Page) -> None:
+    held: list[Any] = []
+    page.route("**/topics", lambda route: held.append(route))
+    page.reload()
+    put(page, long_text(60))
+    page.focus("#text")
+    page.keyboard.press("Control+Enter")
+    page.keyboard.press("Control+Enter")
+    page.wait_for_timeout(100)
+    for route in held:
+        route.continue_()
+    page.unroute("**/topics")
+    page.wait_for_selector("text=标注完成", state="attached")
+    assert texts(page) == [each.text for each in paragraphs(long_text(60)).paragraphs]
+
+
+def test_left_for_another_while_it_comes_in_it_says_nothing_more(page: Page) -> None:
+    """Left between two of the pauses in which a large part is put on the page."""
+    page.evaluate(
+        """() => new MutationObserver((_, observer) => {
+          observer.disconnect();
+          document.getElementById("another").click();
+        }).observe(document.getElementById("paragraphs"), { childList: true })"""
+    )
+    put(page, "\n".join(["推进高标准农田建设，抓好粮食生产。"] * 100))
+    page.click("#send")
+    page.wait_for_selector("#input", state="visible")
+    page.wait_for_selector("#send:enabled")
+    assert page.text_content("#status") == "" and texts(page) == []
+
+
 def test_wrapped_lines_are_not_torn_apart(page: Page) -> None:
     lines = "\n".join(long_text(120).replace("\n", "")[at : at + 38] for at in range(0, 9000, 38))
     read(page, lines)

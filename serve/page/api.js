@@ -6,6 +6,7 @@ import { has, inUse, t } from "./strings.js";
 const KEPT = "policy-topics-key";
 const TRIES = 8;
 const MOST_SECONDS = 60;
+const KEY = /^[\x21-\x7e]+$/; // fetch sends no request that has other characters in a header
 
 /** Something the service refused, or that did not reach it. */
 export class Fault extends Error {
@@ -35,7 +36,7 @@ export async function ask(path, { json, form, signal, onWait = () => {} } = {}) 
   for (let tried = 1; ; tried++) {
     const used = key();
     const response = await send(path, { json, form, signal, used });
-    if (response.ok) return response.json();
+    if (response.ok) return arrived(response.json());
     const problem = await problemOf(response);
     if (problem.code === "unauthorized") {
       await wanted(used, signal);
@@ -54,8 +55,13 @@ async function send(path, { json, form, signal, used }) {
   if (used) headers.Authorization = `Bearer ${used}`;
   if (json) headers["Content-Type"] = "application/json";
   const body = json ? JSON.stringify(json) : form;
+  return arrived(fetch(path, { method: body ? "POST" : "GET", headers, body, signal }));
+}
+
+/** What comes from the service. An answer that is cut off, or that a proxy gave in a form of its own, did not come. */
+async function arrived(awaited) {
   try {
-    return await fetch(path, { method: body ? "POST" : "GET", headers, body, signal });
+    return await awaited;
   } catch (fault) {
     if (fault.name === "AbortError") throw fault;
     throw new Fault({ code: "network", told: ["network"] });
@@ -66,7 +72,8 @@ async function problemOf(response) {
   try {
     const problem = await response.json();
     if (problem.code) return problem;
-  } catch {
+  } catch (fault) {
+    if (fault.name === "AbortError") throw fault;
     // a proxy answered, in a form of its own
   }
   const said = `HTTP ${response.status}`;
@@ -89,7 +96,8 @@ let held = "";
 
 function key() {
   try {
-    return sessionStorage.getItem(KEPT) ?? held;
+    const kept = sessionStorage.getItem(KEPT) ?? held;
+    return KEY.test(kept) ? kept : ""; // one that cannot be sent is asked for anew
   } catch {
     return held;
   }
@@ -108,8 +116,8 @@ function hold(given) {
 function wanted(used, signal) {
   if (key() !== used) return Promise.resolve(); // another request has asked meanwhile
   const form = byId("key");
-  tell(byId("key-fault"), { text: () => (used ? t("key_wrong") : "") });
   if (form.hidden) {
+    tell(byId("key-fault"), { text: () => (used ? t("key_wrong") : "") });
     form.hidden = false;
     byId("key-field").focus();
   }
@@ -122,7 +130,13 @@ function wanted(used, signal) {
 export function listenForKey() {
   byId("key").addEventListener("submit", event => {
     event.preventDefault();
-    hold(byId("key-field").value.trim());
+    const given = byId("key-field").value.trim();
+    if (!KEY.test(given)) {
+      event.stopImmediatePropagation(); // requests go on waiting
+      tell(byId("key-fault"), { text: ["key_characters"] });
+      return byId("key-field").focus();
+    }
+    hold(given);
     byId("key").hidden = true;
   }, { capture: true });
 }

@@ -5,7 +5,14 @@ import { agree, agreed, chosen, correction, save } from "./feedback.js";
 import { t } from "./strings.js";
 import { MOST_TOPICS, colour, name, search } from "./topics.js";
 
+const FOLLOW = "follow";
+
 let made = 0;
+
+/** Consent, and what is stored of a paragraph, hold for every editor on the page. */
+function followAll() {
+  for (const form of document.querySelectorAll("form.editor")) form.dispatchEvent(new Event(FOLLOW));
+}
 
 /**
  * An editor of `paragraph.correction`, which it changes at once. `onChange` hears of every change, `onSaved` of what is
@@ -17,7 +24,7 @@ export function editor(paragraph, { document = null, storing, saveText = "save",
   const retry = el("button", { type: "button", t: ["retry"], hidden: true, on: { click: () => store() } });
   const saving = el("button", { class: "primary", t: [saveText] });
   const picker = pickerOf(id => change([...chosen(paragraph), id], ["added", { topic: () => name(id) }]), () => chosen(paragraph));
-  const agreement = storing && consentOf(() => show());
+  const agreement = storing && consentOf();
 
   function change(topics, said) {
     paragraph.correction = correction(topics);
@@ -33,7 +40,7 @@ export function editor(paragraph, { document = null, storing, saveText = "save",
 
   function promote(id) {
     change([id, ...chosen(paragraph).filter(other => other !== id)]);
-    list.querySelector(".chip")?.focus();
+    list.querySelector(".chip").focus();
   }
 
   function show() {
@@ -41,21 +48,29 @@ export function editor(paragraph, { document = null, storing, saveText = "save",
     list.replaceChildren(...ids.map((id, place) => item(id, place, remove, promote)));
     if (!ids.length) list.append(el("li", { class: "hint", t: ["no_topics_chosen"] }));
     picker.show();
+    follow();
+  }
+
+  /** Show what has come of saving, and whether there is consent to it. */
+  function follow() {
     const told = { saving: ["saving"], saved: ["saved"], failed: () => `${t("save_failed")} ${paragraph.correction.fault.advice ?? ""}` };
     const now = paragraph.correction?.state;
     state.classList.toggle("fault", now === "failed");
     tell(state, { text: told[now] ?? (() => "") });
     retry.hidden = now !== "failed";
-    if (storing) saving.disabled = !agreed() || now === "saving" || now === "saved";
+    if (!storing) return;
+    agreement.box.checked = agreed();
+    retry.disabled = !agreed();
+    saving.disabled = !agreed() || now === "saving" || now === "saved";
   }
 
   async function store() {
     const saved = save(paragraph, document);
-    show();
+    follow();
     onChange();
     const said = await saved;
     if (said !== paragraph.correction) return; // changed again meanwhile
-    show();
+    followAll(); // this one may have been closed, and opened anew
     onChange();
     if (said.state === "saved") onSaved();
   }
@@ -63,11 +78,11 @@ export function editor(paragraph, { document = null, storing, saveText = "save",
   show();
   return el(
     "form",
-    { class: "editor", label: title, on: { submit: event => { event.preventDefault(); store(); } } },
+    { class: "editor", label: title, on: { submit: event => { event.preventDefault(); store(); }, [FOLLOW]: follow } },
     el("p", { class: "label", t: ["chosen_topics", { most: MOST_TOPICS }] }),
     list,
     picker.element,
-    agreement,
+    agreement?.element,
     el("div", { class: "row" }, storing && saving, ...more, retry, state),
   );
 }
@@ -76,7 +91,7 @@ function item(id, place, remove, promote) {
   const values = { topic: () => name(id) };
   return el(
     "li",
-    { class: "chip edit", colour: colour(id), "data-topic": id },
+    { class: "chip edit", colour: colour(id), "data-topic": id, tabindex: "-1" },
     el("span", { class: "swatch", "aria-hidden": "true" }),
     place === 0
       ? el("span", { class: "chip-name", t: () => name(id) })
@@ -86,11 +101,10 @@ function item(id, place, remove, promote) {
   );
 }
 
-function consentOf(onChange) {
+function consentOf() {
   const id = `consent-${++made}`;
-  const box = el("input", { type: "checkbox", id, "aria-describedby": `${id}-note`, on: { change: () => { agree(box.checked); onChange(); } } });
-  box.checked = agreed();
-  return el(
+  const box = el("input", { type: "checkbox", id, "aria-describedby": `${id}-note`, on: { change: () => { agree(box.checked); followAll(); } } });
+  const element = el(
     "div",
     { class: "consent" },
     box,
@@ -98,6 +112,7 @@ function consentOf(onChange) {
       el("label", { for: id, t: ["consent"] }),
       el("p", { class: "hint", id: `${id}-note`, t: ["consent_note", { host: location.host }] })),
   );
+  return { box, element };
 }
 
 /** A field to search the topics with, after the ARIA pattern of a combobox with a list. */
@@ -107,7 +122,7 @@ function pickerOf(onPick, taken) {
   const field = el("input", {
     id, type: "text", role: "combobox", autocomplete: "off", spellcheck: "false", placeholder: ["add_placeholder"],
     "aria-controls": `${id}-list`, "aria-expanded": "false", "aria-autocomplete": "list",
-    on: { input: () => open(), focus: () => open(), click: () => open(), blur: () => close(), keydown: pressed },
+    on: { input: () => open(), click: () => open(), blur: () => close(), keydown: pressed },
   });
   const full = el("p", { class: "hint", t: ["add_full", { most: MOST_TOPICS }], hidden: true });
   let active = -1;
@@ -152,7 +167,6 @@ function pickerOf(onPick, taken) {
     close();
     onPick(topic);
     field.focus();
-    close();
   }
 
   function pressed(event) {

@@ -47,6 +47,7 @@ async function explain(paragraph, topic, text, note) {
     if (note.dataset.topic === topic) show(paragraph.text, answer, topic, text, note);
   } catch (fault) {
     if (!(fault instanceof Fault)) throw fault;
+    if (note.dataset.topic !== topic) return; // another one is asked about by now
     note.replaceChildren(el("p", { class: "fault", t: () => `${fault.advice} ${fault.detail}` }));
   }
 }

@@ -19,7 +19,8 @@ export function fileName(doc, format) {
 
 /** For pasting into a sheet: cells behind tabs. */
 export function tabbed(doc) {
-  return rows(doc).map(row => row.map(cell => String(cell).replace(/[\t\n]+/g, " ")).join("\t")).join("\n");
+  const cell = value => quoted(inert(value).replace(/[\t\r\n]+/g, " "), /"/);
+  return rows(doc).map(row => row.map(cell).join("\t")).join("\n");
 }
 
 const COLUMNS = ["index", "start", "end", "text", "topics", "topic_ids", "probabilities", "primary", "corrected"];
@@ -36,16 +37,18 @@ function rows(doc) {
 }
 
 function csv(doc) {
+  const cell = value => quoted(inert(value), /[",\r\n]/);
   const lines = rows(doc).map(row => row.map(cell).join(","));
   return new Blob(["\ufeff", lines.join("\r\n"), "\r\n"], { type: "text/csv;charset=utf-8" }); // Excel wants the mark
 }
 
 /** A sheet would run what begins like a formula: an apostrophe in front keeps it a text. JSON has it as it is. */
-function cell(value) {
-  const text = String(value);
-  const safe = typeof value === "string" && /^[=+\-@\t\r]/.test(text) ? `'${text}` : text;
-  return /[",\r\n]/.test(safe) ? `"${safe.replace(/"/g, '""')}"` : safe;
+function inert(value) {
+  return typeof value === "string" && /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
 }
+
+/** In quotes where it has a character that would mean something else. */
+const quoted = (text, special) => (special.test(text) ? `"${text.replace(/"/g, '""')}"` : text);
 
 function json(doc) {
   const results = doc.paragraphs.map(paragraph => {

@@ -6,9 +6,9 @@ import { listenForTips } from "./chip.js";
 import { adopt, byId, localise, tell } from "./dom.js";
 import { copied, download, exported, fileName, tabbed } from "./export.js";
 import { isUnsaved } from "./feedback.js";
+import { busy, hideFault, showFault, status } from "./messages.js";
 import { mix, newDocument, take } from "./paragraph.js";
 import { Paragraphs } from "./paragraphs.js";
-import { parts } from "./parts.js";
 import { Queue } from "./queue.js";
 import { bytes, inUse, number, t, use } from "./strings.js";
 import { NONE, name, take as takeTopics } from "./topics.js";
@@ -23,7 +23,6 @@ const queue = new Queue(byId("queue"));
 let about = null; // the answer of /model
 let file = null; // chosen, and not yet read
 let doc = newDocument("", "");
-let waiting = []; // parts not yet sent
 let running = null; // AbortController
 let filtered = new Set();
 
@@ -31,6 +30,7 @@ let filtered = new Set();
 
 async function start(event) {
   event.preventDefault();
+  if (byId("send").disabled) return; // Ctrl+Enter again, and the one before is still on its way
   hideFault();
   const text = byId("text").value;
   if (!file && !text.trim()) {
@@ -66,10 +66,7 @@ async function readFile(chosen) {
 }
 
 function open(title, text) {
-  doc = newDocument(title || t("pasted"), text);
-  waiting = parts(text);
-  filtered = new Set();
-  shown.clear(title || null);
+  replace(newDocument(title || t("pasted"), text), title || null);
   tell(byId("document-name"), { text: title ? () => title : ["pasted"] });
   byId("input").hidden = true;
   byId("bar").hidden = false;
@@ -78,6 +75,14 @@ function open(title, text) {
   status(["started", { characters: () => number(doc.characters) }]);
   byId("document-name").focus();
   overview();
+}
+
+/** Put a document where the one before stood. `name` is that of its file. */
+function replace(other, name) {
+  doc = other;
+  filtered = new Set();
+  shown.clear(name);
+  showFilter();
 }
 
 /** Send the parts that wait. What has come stays, however this ends. */
@@ -89,24 +94,27 @@ async function go() {
   byId("running").hidden = false;
   byId("resume").hidden = true;
   try {
-    while (waiting.length) {
-      const [part] = waiting;
+    while (own.waiting.length) {
+      const [part] = own.waiting;
       const answer = await ask("classify_document", { json: { text: part.text }, signal, onWait: busy });
-      waiting.shift();
-      await shown.append(take(own, part, answer));
+      if (own !== doc) return; // another text has taken its place
+      const fresh = take(own, part, answer);
+      own.waiting.shift();
+      await shown.append(fresh);
+      if (own !== doc) return;
       overview();
       const share = done() / doc.characters;
-      if (waiting.length && share >= told) {
+      if (own.waiting.length && share >= told) {
         told = share + TOLD_EVERY;
         status(["reached", { percent: Math.round(share * 100), paragraphs: () => number(doc.paragraphs.length) }]);
       }
     }
     status(doc.paragraphs.length ? ["finished", { paragraphs: () => number(doc.paragraphs.length) }] : ["no_text"], !doc.paragraphs.length);
   } catch (fault) {
-    if (own !== doc) return; // another text has taken its place
+    if (own !== doc) return;
+    byId("resume").hidden = false;
     if (fault.name === "AbortError") status(["cancelled", { paragraphs: number(doc.paragraphs.length) }], true);
     else showFault(fault);
-    byId("resume").hidden = false;
   } finally {
     if (own === doc) {
       byId("running").hidden = true;
@@ -116,7 +124,7 @@ async function go() {
   }
 }
 
-const done = () => doc.characters - waiting.reduce((sum, part) => sum + part.characters, 0);
+const done = () => doc.characters - doc.waiting.reduce((sum, part) => sum + part.characters, 0);
 
 function overview() {
   byId("progress").value = doc.characters ? done() / doc.characters : 0;
@@ -125,7 +133,7 @@ function overview() {
     paragraphs: () => number(doc.paragraphs.length), characters: () => number(doc.characters),
     done: () => number(done()), dropped: () => number(doc.dropped),
   };
-  tell(byId("counts"), { text: [waiting.length ? "counts_running" : doc.dropped ? "counts_dropped" : "counts", values] });
+  tell(byId("counts"), { text: [doc.waiting.length ? "counts_running" : doc.dropped ? "counts_dropped" : "counts", values] });
   if (doc.model) tell(byId("model"), { text: ["model", doc.model] });
   chart.show(mix(doc), filtered);
   if (filtered.size) showFilter();
@@ -135,9 +143,7 @@ function another() {
   const unsaved = doc.paragraphs.some(isUnsaved);
   if (unsaved && !confirm(t("another_sure"))) return;
   running?.abort();
-  waiting = [];
-  doc = newDocument("", "");
-  shown.clear(null);
+  replace(newDocument("", ""), null);
   choose(null);
   hideFault();
   byId("text").value = "";
@@ -212,32 +218,6 @@ function listenForTaking() {
   byId("copy").addEventListener("click", async () => {
     tell(byId("taken"), { text: [(await copied(tabbed(doc))) ? "copied" : "copy_failed"] });
   });
-}
-
-// ---- Messages
-
-/** `seen`: not only for screen readers. */
-function status(told, seen = false) {
-  tell(byId("status"), { text: told });
-  byId("status").className = seen ? "status" : "unseen";
-}
-
-const busy = seconds => status(["waiting", { seconds }], true);
-
-function showFault(fault) {
-  if (fault.name === "AbortError") return;
-  if (!(fault instanceof Fault)) throw fault;
-  status(() => "");
-  const place = byId("fault");
-  place.replaceChildren();
-  const [advice, detail] = ["strong", "span"].map(tag => place.appendChild(document.createElement(tag)));
-  tell(advice, { text: () => fault.advice });
-  tell(detail, { text: () => fault.detail });
-  place.hidden = false;
-}
-
-function hideFault() {
-  byId("fault").hidden = true;
 }
 
 // ---- Views and language

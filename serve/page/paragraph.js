@@ -1,11 +1,11 @@
 // A document on the page: its paragraphs, what they carry now, and what it is about as a whole.
 
-import { length } from "./parts.js";
+import { length, parts } from "./parts.js";
 import { NONE } from "./topics.js";
 
-/** A document that is being read. */
+/** A document that is being read. `waiting` are its parts that the service has not answered yet. */
 export function newDocument(name, text) {
-  return { name, text, characters: length(text), model: null, paragraphs: [], dropped: 0 };
+  return { name, text, characters: length(text), waiting: parts(text), model: null, paragraphs: [], dropped: 0 };
 }
 
 /** The paragraphs of a part's answer, with offsets in the whole document. */

@@ -1,7 +1,7 @@
 // The list of paragraphs: added piece by piece, filtered, and each with its topics, its reasons and its editor.
 
 import { chip } from "./chip.js";
-import { el, pause } from "./dom.js";
+import { byId, el, pause } from "./dom.js";
 import { editor } from "./editor.js";
 import { Reasons } from "./explain.js";
 import { isCorrected } from "./feedback.js";
@@ -56,6 +56,13 @@ export class Paragraphs {
     return !this.chosen.size || (carried.length ? carried : [NONE]).some(id => this.chosen.has(id));
   }
 
+  /** Go on at a row, or where the filter hides it at the next one that it shows. */
+  #focus(element) {
+    const at = this.rows.findIndex(row => row.element === element);
+    const near = [...this.rows.slice(at), ...this.rows.slice(0, at).reverse()].find(row => !row.element.hidden);
+    (near?.element.querySelector(".correct") ?? byId("filter-clear")).focus();
+  }
+
   #row(paragraph) {
     const text = el("p", { class: "text", lang: "zh-CN" }, paragraph.text);
     const chips = el("ul", { class: "chips", role: "list", label: ["topics_of", { number: paragraph.number }] });
@@ -91,15 +98,14 @@ export class Paragraphs {
       element.classList.add("open");
       correct.setAttribute("aria-expanded", "true");
       (place.querySelector("[role=combobox]:enabled") ?? place.querySelector(".remove")).focus({ preventScroll: true });
-      place.querySelector("[role=listbox]").hidden = true;
     };
 
     const close = () => {
       place.replaceChildren();
       element.classList.remove("open");
       correct.setAttribute("aria-expanded", "false");
-      correct.focus();
       this.onChange();
+      this.#focus(element);
     };
 
     const revert = () => {
@@ -109,7 +115,10 @@ export class Paragraphs {
       this.onChange();
     };
 
-    place.addEventListener("keydown", ({ key }) => key === "Escape" && close());
+    place.addEventListener("keydown", event => {
+      const spent = event.defaultPrevented || event.isComposing; // it closed the list of topics, or an input method's
+      if (event.key === "Escape" && !spent) close();
+    });
     show();
     return { element, paragraph };
   }

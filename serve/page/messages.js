@@ -1,0 +1,28 @@
+// What the page tells the user: how far it is, and what went wrong with what to do.
+
+import { Fault } from "./api.js";
+import { byId, tell } from "./dom.js";
+
+/** `seen`: not only for screen readers. */
+export function status(told, seen = false) {
+  tell(byId("status"), { text: told });
+  byId("status").className = seen ? "status" : "unseen";
+}
+
+export const busy = seconds => status(["waiting", { seconds }], true);
+
+export function showFault(fault) {
+  if (fault.name === "AbortError") return;
+  if (!(fault instanceof Fault)) throw fault;
+  status(() => "");
+  const place = byId("fault");
+  place.replaceChildren();
+  const [advice, detail] = ["strong", "span"].map(tag => place.appendChild(document.createElement(tag)));
+  tell(advice, { text: () => fault.advice });
+  tell(detail, { text: () => fault.detail });
+  place.hidden = false;
+}
+
+export function hideFault() {
+  byId("fault").hidden = true;
+}
