@@ -281,6 +281,20 @@ class TestQueue:
         page.click("text=再看跳过的")
         page.wait_for_selector(f"#queue .text:has-text('{DIGITAL}')")
 
+    def test_skipped_while_it_is_stored_it_takes_no_other_with_it(self, page: Page) -> None:
+        held: list[Any] = []
+        page.route("**/feedback", lambda route: held.append(route))
+        page.click("#tab-queue")
+        editor = page.locator("#queue .editor")
+        agree(editor)
+        editor.locator("button.primary").click()
+        page.wait_for_selector(".editor .state:has-text('正在保存')")
+        page.click("#queue button:has-text('跳过')")
+        page.wait_for_selector(f"#queue .text:has-text('{DIGITAL}')")
+        held[0].continue_()
+        page.wait_for_selector("#tab-queue:has-text('待标注 2')")
+        assert page.locator("#queue .text").inner_text() == DIGITAL
+
     def test_the_tabs_are_changed_by_arrow_keys_and_keep_what_they_show(self, page: Page) -> None:
         read(page, FARMING)
         page.wait_for_selector("#tabs", state="visible")

@@ -78,8 +78,16 @@ export class Queue {
       note,
       editor(item, {
         document: item.document, storing: true, saveText: "save_next", title: ["tab_queue"], onChange: () => {},
-        onSaved: () => { this.total--; this.#count(); this.#next(); }, more: [skip],
+        onSaved: () => this.#stored(item), more: [skip],
       }));
+  }
+
+  /** It leaves the queue. Where it was skipped while it was being stored, the next one is on the page by now. */
+  #stored(item) {
+    this.total--;
+    this.#count();
+    if (this.now === item) this.#next();
+    else this.skipped--;
   }
 
   #count() {
