@@ -14,7 +14,7 @@ from rich.table import Table
 from configs.settings import Settings, resolve
 from policy_topics.bundle import load_bundle
 from policy_topics.errors import TrainingError
-from policy_topics.registry import open_registry, served_bundle
+from policy_topics.registry import Registry, open_registry, served_bundle
 from train.verdict import Verdict, verdict_file, write_verdict
 
 REFUSED = 3
@@ -50,9 +50,15 @@ def gate(
     rows = read(files, load_bundle(bundle).taxonomy)
     verdict = judge(bundle, against or served_bundle(settings), rows, settings)
     write_verdict(verdict, bundle)
-    if settings.registry is not None and verdict.candidate in (registry := open_registry(settings)):
-        write_verdict(verdict, registry.path(verdict.candidate))
+    if settings.registry is not None:
+        keep(verdict, open_registry(settings))
     show(verdict, bundle)
+
+
+def keep(verdict: Verdict, registry: Registry) -> None:
+    """Have the registry's copy of a version, if there is one, say the same as the folder that it comes from."""
+    if verdict.candidate in registry:
+        write_verdict(verdict, registry.path(verdict.candidate))
 
 
 def show(verdict: Verdict, bundle: Path) -> None:

@@ -13,11 +13,12 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from cli.gate import keep
 from configs.settings import Settings
 from policy_topics.bundle import Bundle, load_bundle, read_metrics
 from policy_topics.errors import BundleError, RegistryError
 from policy_topics.registry import Registry, open_registry, served_bundle
-from train.verdict import Verdict, verdict_that_counts, write_verdict
+from train.verdict import Verdict, verdict_that_counts
 
 app = typer.Typer(no_args_is_help=True, help="模型包与模型库。Model bundles and their registry.")
 
@@ -144,7 +145,8 @@ def promote(
     bundle = _folder(context.obj, version)
     verdict = _ask_the_gate(context.obj, registry, bundle, force)
     known = registry.add(bundle) if _is_folder(version) else registry.find(version)
-    _keep(verdict, registry)
+    if verdict:
+        keep(verdict, registry)
     typer.echo(f"已发布 promoted: {registry.promote(known, force=force)}")
 
 
@@ -160,7 +162,8 @@ def _ask_the_gate(settings: Settings, registry: Registry, bundle: Path, force: b
     version, serving = load_bundle(bundle).version, _serving(settings)
     folders = [bundle, registry.path(version)] if version in registry else [bundle]
     verdict = verdict_that_counts(version, folders, serving)
-    _keep(verdict, registry)
+    if verdict:
+        keep(verdict, registry)
     if verdict is None:
         typer.echo(f"未经评判 not judged by the gate; to judge it: policy-topics gate {bundle}", err=True)
     elif not (verdict.passed or force):
@@ -174,12 +177,6 @@ def _ask_the_gate(settings: Settings, registry: Registry, bundle: Path, force: b
             f"(policy-topics gate {bundle}), or promote with --force"
         )
     return verdict
-
-
-def _keep(verdict: Verdict | None, registry: Registry) -> None:
-    """Have the registry's copy of a version say the same as the folder that it comes from."""
-    if verdict and verdict.candidate in registry:
-        write_verdict(verdict, registry.path(verdict.candidate))
 
 
 def _serving(settings: Settings) -> str | None:

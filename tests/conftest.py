@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from starlette.testclient import TestClient
@@ -77,3 +78,12 @@ def bundles(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> tupl
     """Two more versions of the tiny bundle."""
     folder = tmp_path_factory.mktemp("bundles")
     return renamed(tiny_bundle, folder / "a", "甲 (a)"), renamed(tiny_bundle, folder / "b", "b")
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Any]:
+    """Chromium, for the tests of the page."""
+    from tests.browser import chromium  # skips where Playwright is missing
+
+    with chromium() as running:
+        yield running

@@ -18,7 +18,6 @@ from serve.app import create_app
 from tests.browser import (
     Page,
     chips,
-    chromium,
     listening,
     needs_chromium,
     opened,
@@ -34,12 +33,6 @@ pytestmark = needs_chromium
 
 TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
 TOPICS = load_taxonomy()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,12 @@ import pytest
 from policy_topics.classifier import Classifier
 from serve.app import create_app
 from serve.page_files import FOLDER
-from tests.browser import Page, chips, chromium, listening, needs_chromium, opened, page_settings, read, texts
+from tests.browser import Page, chips, listening, needs_chromium, opened, page_settings, read, texts
 from tests.service import DIGITAL, FARMING, SAFETY
 
 pytestmark = needs_chromium
 
 TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")

@@ -14,18 +14,12 @@ from policy_topics.classifier import Classifier
 from policy_topics.feedback.corrections import Correction
 from policy_topics.feedback.store import Store
 from serve.app import create_app
-from tests.browser import Page, chips, chromium, listening, needs_chromium, opened, page_settings, read, texts
+from tests.browser import Page, chips, listening, needs_chromium, opened, page_settings, read, texts
 from tests.service import DIGITAL, FARMING, SAFETY
 
 pytestmark = needs_chromium
 
 TOPICS = load_taxonomy()
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture

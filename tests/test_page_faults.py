@@ -15,7 +15,6 @@ from serve.app import create_app
 from tests.browser import (
     Page,
     chips,
-    chromium,
     listening,
     needs_chromium,
     opened,
@@ -30,12 +29,6 @@ from tests.service import DIGITAL, FARMING, SAFETY
 pytestmark = needs_chromium
 
 TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture(scope="module")
@@ -86,23 +79,18 @@ class TestFaults:
         read(page, TEXT)
         assert len(asked) == 2 and len(texts(page)) == 3
 
-    def test_a_service_that_is_gone_is_said_and_can_be_tried_again(self, page: Page) -> None:
+    @pytest.mark.parametrize(
+        "answer",
+        [
+            lambda route: route.abort(),
+            lambda route: route.fulfill(status=200, body='{"model": {"na'),
+            lambda route: route.fulfill(status=200, body="<html>登录</html>"),
+        ],
+        ids=["gone", "cut off", "of a proxy"],
+    )
+    def test_an_answer_that_does_not_come_is_said_and_can_be_tried_again(self, page: Page, answer: Any) -> None:
         page.wait_for_selector("#model:not(:empty)")
-        page.route("**/classify_document", lambda route: route.abort())
-        page.fill("#text", TEXT)
-        page.click("#send")
-        page.wait_for_selector("text=连不上服务")
-        page.unroute("**/classify_document")
-        page.click("#resume")
-        wait_until_read(page)
-        assert len(texts(page)) == 3 and page.locator("#fault").is_hidden()
-
-    @pytest.mark.parametrize("body", ['{"model": {"na', "<html>登录</html>"])
-    def test_an_answer_that_is_cut_off_or_is_not_the_services_is_said_and_can_be_tried_again(
-        self, page: Page, body: str
-    ) -> None:
-        page.wait_for_selector("#model:not(:empty)")
-        page.route("**/classify_document", lambda route: route.fulfill(status=200, body=body))
+        page.route("**/classify_document", answer)
         put(page, TEXT)
         page.click("#send")
         page.wait_for_selector("text=连不上服务")

@@ -12,7 +12,7 @@ import pytest
 from policy_topics.classifier import Classifier
 from policy_topics.segment import paragraphs
 from serve.app import create_app
-from tests.browser import Page, chromium, listening, needs_chromium, opened, page_settings, put, read, texts
+from tests.browser import Page, listening, needs_chromium, opened, page_settings, put, read, texts
 
 pytestmark = needs_chromium
 
@@ -31,12 +31,6 @@ def long_text(count: int) -> str:
         sentence = "".join(SENTENCES[(number + shift) % 3] for shift in range(1 + number % 3))
         lines.append(sentence.format(place=PLACES[number % 5], number=number) + ("𠮷😀。" if number % 40 == 0 else ""))
     return "\n".join(lines)
-
-
-@pytest.fixture(scope="module")
-def browser() -> Iterator[Any]:
-    with chromium() as running:
-        yield running
 
 
 @pytest.fixture
