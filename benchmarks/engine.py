@@ -5,7 +5,7 @@
 
 Paragraphs a second of the engine alone (tokens in, logits out), the median of the rounds; the settings take turns, so
 that a slow minute of the machine slows each of them. `engine.threads` and `engine.batch_tokens` are settings. With
-several streams as many batches run at once, each on its part of the threads; the service runs one.
+several streams as many batches run at once, each on its part of the threads: so do archives; the service runs one.
 """
 
 from __future__ import annotations
@@ -14,7 +14,6 @@ import argparse
 import itertools
 import json
 from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -24,9 +23,8 @@ from rich.table import Table
 
 from benchmarks.speed import processor
 from configs.settings import load_settings, resolve
-from policy_topics.bundle import load_bundle
 from policy_topics.classifier import Classifier
-from policy_topics.engine import available_cores, batches, load_engine
+from policy_topics.engine import available_cores
 from policy_topics.registry import served_bundle
 from policy_topics.tokeniser import Window
 
@@ -34,28 +32,16 @@ Shape = tuple[int, int, int]
 """Threads, tokens of a batch, streams."""
 
 
-class Streams:
-    """An engine for each stream, with its part of the threads, as OpenVINO's own streams have."""
+def seconds(classifier: Classifier, windows: list[Window]) -> float:
+    """What all windows take, tokens in, logits out."""
+    start = perf_counter()
+    classifier.run(windows)
+    return perf_counter() - start
 
-    def __init__(self, bundle: Path, threads: int, batch_tokens: int, streams: int) -> None:
-        opened, settings = load_bundle(bundle), load_settings().engine
-        own = settings.model_copy(update={"threads": max(1, threads // streams)})
-        self._classifiers = [Classifier(opened, load_engine(opened, own), batch_tokens) for _ in range(streams)]
-        self._batch_tokens = batch_tokens
 
-    def run(self, windows: list[Window]) -> float:
-        """Seconds for all windows, each stream taking every so-manieth batch."""
-        parts = list(batches([len(window) for window in windows], self._batch_tokens))
-        start = perf_counter()
-        with ThreadPoolExecutor(len(self._classifiers)) as pool:
-            each = enumerate(self._classifiers)
-            list(pool.map(lambda pair: self._share(pair[1], windows, parts[pair[0] :: len(self._classifiers)]), each))
-        return perf_counter() - start
-
-    @staticmethod
-    def _share(classifier: Classifier, windows: list[Window], parts: list[list[int]]) -> None:
-        for part in parts:
-            classifier.run([windows[index] for index in part])
+def _classifier(bundle: Path, threads: int, batch_tokens: int, streams: int) -> Classifier:
+    settings = load_settings().engine.model_copy(update={"threads": threads, "batch_tokens": batch_tokens})
+    return Classifier.load(bundle, settings, streams)
 
 
 def main() -> None:
@@ -69,12 +55,12 @@ def main() -> None:
         for shape in itertools.product(arguments.threads, arguments.batch_tokens, arguments.streams)
         if shape[2] <= shape[0]
     ]
-    engines = {shape: Streams(bundle, *shape) for shape in shapes}
+    classifiers = {shape: _classifier(bundle, *shape) for shape in shapes}
     speeds: dict[Shape, list[float]] = defaultdict(list)
-    for number, (shape, engine) in itertools.product(range(arguments.rounds + 1), engines.items()):
-        seconds = engine.run(windows)
+    for number, (shape, classifier) in itertools.product(range(arguments.rounds + 1), classifiers.items()):
+        taken = seconds(classifier, windows)
         if number:  # the first round prepares
-            speeds[shape].append(len(texts) / seconds)
+            speeds[shape].append(len(texts) / taken)
     console = Console(width=120)
     console.print(f"{processor()}, {available_cores()} cores; {len(texts)} paragraphs, {len(windows)} windows")
     table = Table(title=f"median of {arguments.rounds} rounds", title_justify="left")

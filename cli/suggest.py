@@ -56,13 +56,13 @@ def suggest_command(
     # Imported here: what serves needs none of it.
     from policy_topics.feedback.store import Store
     from serve.archive.inputs import list_sources
-    from serve.archive.local_engine import predict_locally
+    from serve.archive.local_engine import predict_locally, streams
     from serve.archive.reading import Finished
 
     refuse_existing(out, force, "--out")
     settings = context.obj if isinstance(context.obj, Settings) else load_settings()
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
-    classifier = Classifier.load(served_bundle(settings), settings.engine)
+    classifier = Classifier.load(served_bundle(settings), settings.engine, streams(settings.engine))
     pool = Pool(classifier.bundle.calibration.threshold, count)
     fresh = _Fresh(_labelled(settings), Store(resolve_database(settings.feedback.url)), pool)
     sources = (

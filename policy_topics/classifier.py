@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,6 +15,9 @@ from configs.taxonomy import MOST_TOPICS
 from policy_topics.bundle import Bundle, load_bundle
 from policy_topics.engine import Engine, Logits, batches, load_engine, pad
 from policy_topics.tokeniser import Tokenised, Tokeniser, Window
+
+Batching = Callable[[Sequence[int], int], Iterable[list[int]]]
+"""Lengths of windows, and how many tokens a batch may have → indexes of the windows of each batch."""
 
 _NOTHING = -1.0e4
 """The logit of every topic where there is nothing to read."""
@@ -62,18 +66,19 @@ class Classifier:
         self.bundle = bundle
         self.engine = engine
         self.batch_tokens = batch_tokens
+        self._topic_ids = bundle.taxonomy.ids
         self._tokeniser = Tokeniser(bundle)
 
     @classmethod
-    def load(cls, bundle: Path, settings: EngineSettings) -> Classifier:
-        """Open a bundle with the engine that the settings choose.
+    def load(cls, bundle: Path, settings: EngineSettings, streams: int = 1) -> Classifier:
+        """Open a bundle with the engine that the settings choose; see `load_engine`.
 
         Raises:
             BundleError: the bundle is missing, changed or made for something else.
             EngineError: no engine is installed.
         """
         opened = load_bundle(bundle)
-        return cls(opened, load_engine(opened, settings), settings.batch_tokens)
+        return cls(opened, load_engine(opened, settings, streams), settings.batch_tokens)
 
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """Predictions for paragraphs, in their order. Texts may be dirty; they are cleaned."""
@@ -100,16 +105,25 @@ class Classifier:
         """Where the words of a clean text stand, as the tokenizer knows words: (start, end) each."""
         return self._tokeniser.words(text)
 
-    def run(self, windows: Sequence[Window]) -> Logits:
+    def run(self, windows: Sequence[Window], batching: Batching = batches) -> Logits:
         """Logits of windows, (windows, topics), in their order."""
         logits = np.zeros((len(windows), len(self.bundle.taxonomy.topics)), np.float32)
-        for batch in batches([len(window) for window in windows], self.batch_tokens):
+
+        def run_batch(batch: list[int]) -> None:
             logits[batch] = self.engine.logits(*pad([windows[i] for i in batch], self._tokeniser.pad_id))
+
+        all_batches = batching([len(window) for window in windows], self.batch_tokens)
+        if self.engine.streams == 1:
+            for batch in all_batches:
+                run_batch(batch)
+        else:
+            with ThreadPoolExecutor(self.engine.streams) as pool:
+                list(pool.map(run_batch, all_batches))  # raises what one of them raised
         return logits
 
     def decode(self, logits: Logits, tokens: int) -> Prediction:
         """The prediction of one text out of the logits of its windows, (windows, topics)."""
-        ids, calibration = self.bundle.taxonomy.ids, self.bundle.calibration
+        ids, calibration = self._topic_ids, self.bundle.calibration
         probabilities = calibration.probabilities(pool(logits))
         over = np.flatnonzero(probabilities >= calibration.threshold)
         best = sorted(over.tolist(), key=lambda i: -probabilities[i])[:MOST_TOPICS]

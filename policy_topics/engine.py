@@ -29,6 +29,10 @@ _KERNELS_KEPT = 4096
 6 to 10 ms, longer than to run a paragraph; all the shapes that `padded` and `rounded` leave take some 20 MB."""
 
 
+MOST_STREAMS = 16
+"""Python's own part of a batch is a hundredth of it or two, and threads take turns at that."""
+
+
 class Engine(Protocol):
     """Runs the encoder on one padded batch."""
 
@@ -37,13 +41,21 @@ class Engine(Protocol):
         """For people: the library and its precision."""
         ...
 
+    @property
+    def streams(self) -> int:
+        """How many batches must run at once to keep all its threads at work."""
+        ...
+
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         """Token ids and attention mask (1 = token, 0 = padding), both (batch, tokens), to logits (batch, topics)."""
         ...
 
 
-def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
+def load_engine(bundle: Bundle, settings: EngineSettings, streams: int = 1) -> Engine:
     """The engine that the settings ask for; with `auto` the first that is installed.
+
+    With one stream all threads work on one batch, and it is done as soon as can be. With several each has a part of
+    the threads: no thread waits for another, which matters where something else needs a core now and then.
 
     Raises:
         EngineError: it is not installed, or none is.
@@ -51,10 +63,15 @@ def load_engine(bundle: Bundle, settings: EngineSettings) -> Engine:
     kinds = _ENGINES if settings.kind == "auto" else {settings.kind: _ENGINES[settings.kind]}
     for module, build in kinds.items():
         if find_spec(module):
-            return build(bundle, settings.threads or available_cores())
+            return build(bundle, engine_threads(settings), streams)
     raise EngineError(
         f"no engine to run the model: {' or '.join(kinds)} must be installed (pip install {next(iter(kinds))})"
     )
+
+
+def engine_threads(settings: EngineSettings) -> int:
+    """Threads that the engine has: as many as set, else one for each core."""
+    return settings.threads or available_cores()
 
 
 def available_cores() -> int:
@@ -74,6 +91,17 @@ def batches(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
         count = rounded(min(room, len(falling)))
         yield falling[:count]
         del falling[:count]
+
+
+def batches_of_one_width(lengths: Sequence[int], batch_tokens: int) -> Iterator[list[int]]:
+    """As `batches`, but each input is padded by its own length alone, whatever others there are."""
+    by_width: dict[int, list[int]] = {}
+    for index, length in enumerate(lengths):
+        by_width.setdefault(padded(length), []).append(index)
+    for width in sorted(by_width, reverse=True):
+        indexes = by_width[width]
+        for batch in batches([width] * len(indexes), batch_tokens):
+            yield [indexes[each] for each in batch]
 
 
 def most_rows(longest: int, batch_tokens: int) -> int:
@@ -108,9 +136,10 @@ def padded(length: int) -> int:
 
 
 class _OpenVino:
-    def __init__(self, model: CompiledModel, precision: str) -> None:
+    def __init__(self, model: CompiledModel, precision: str, streams: int) -> None:
         self._model = model
         self.name = f"OpenVINO {precision}"
+        self.streams = streams
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         # A request of its own for each call: threads may call at the same time.
@@ -118,12 +147,12 @@ class _OpenVino:
         return np.array(result[0], np.float32)
 
 
-def _openvino(bundle: Bundle, threads: int) -> Engine:
+def _openvino(bundle: Bundle, threads: int, streams: int) -> Engine:
     import openvino
 
     core = openvino.Core()
     options: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": streams,
         "INFERENCE_NUM_THREADS": threads,
         "CPU_RUNTIME_CACHE_CAPACITY": _KERNELS_KEPT,
     }
@@ -132,34 +161,36 @@ def _openvino(bundle: Bundle, threads: int) -> Engine:
     else:
         options["INFERENCE_PRECISION_HINT"] = "f32"
     model = core.compile_model(str(bundle.path / ONNX_MODEL), "CPU", options)
-    return _OpenVino(model, bundle.manifest.precision)
+    return _OpenVino(model, bundle.manifest.precision, streams)
 
 
 class _OnnxRuntime:
-    def __init__(self, session: Any, precision: str) -> None:
+    def __init__(self, session: Any, precision: str, streams: int) -> None:
         self._session = session
         self.name = f"ONNX Runtime {precision}"
+        self.streams = streams
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         (result,) = self._session.run(None, {"input_ids": ids, "attention_mask": mask})
         return np.asarray(result, np.float32)
 
 
-def _onnxruntime(bundle: Bundle, threads: int) -> Engine:
+def _onnxruntime(bundle: Bundle, threads: int, streams: int) -> Engine:
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = threads
+    options.intra_op_num_threads = max(1, threads // streams)
     file = str(bundle.path / ONNX_MODEL)
     session = onnxruntime.InferenceSession(file, options, providers=["CPUExecutionProvider"])
-    return _OnnxRuntime(session, bundle.manifest.precision)
+    return _OnnxRuntime(session, bundle.manifest.precision, streams)
 
 
 class _Torch:
-    def __init__(self, run: Callable[[Any, Any], Any], name: str, device: str) -> None:
+    def __init__(self, run: Callable[[Any, Any], Any], name: str, device: str, streams: int) -> None:
         self._run = run
         self._device = device
         self.name = name
+        self.streams = streams
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         import torch
@@ -170,15 +201,17 @@ class _Torch:
         return logits
 
 
-def _torch(bundle: Bundle, threads: int) -> Engine:
+def _torch(bundle: Bundle, threads: int, streams: int) -> Engine:
     import torch
     from transformers import AutoModelForSequenceClassification
 
     from policy_topics.unpadded import Unpadded, can_run
 
     on_gpu = torch.cuda.is_available()
-    if not on_gpu:
-        torch.set_num_threads(threads)
+    if on_gpu:
+        streams = 1
+    else:
+        torch.set_num_threads(max(1, threads // streams))
     device = "cuda" if on_gpu else "cpu"
     model = AutoModelForSequenceClassification.from_pretrained(
         bundle.path, dtype=torch.bfloat16 if on_gpu else torch.float32, local_files_only=True
@@ -186,11 +219,11 @@ def _torch(bundle: Bundle, threads: int) -> Engine:
     model = model.to(device).eval()
     name = f"PyTorch {model.dtype} on {device}".replace("torch.", "")
     if on_gpu and can_run(model.config):
-        return _Torch(Unpadded(model).logits, f"{name}, unpadded", device)
-    return _Torch(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, name, device)
+        return _Torch(Unpadded(model).logits, f"{name}, unpadded", device, streams)
+    return _Torch(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, name, device, streams)
 
 
-_ENGINES: dict[str, Callable[[Bundle, int], Engine]] = {
+_ENGINES: dict[str, Callable[[Bundle, int, int], Engine]] = {
     "openvino": _openvino,
     "onnxruntime": _onnxruntime,
     "torch": _torch,

@@ -53,7 +53,7 @@ class Tokeniser:
         """Turn texts as they are into windows of token ids, one at least, even where there is no word."""
         return [
             Tokenised((tuple(e.ids),) if len(e) <= self._room + 2 else self._windows(text))
-            for text, e in zip(texts, self._tokenizer.encode_batch(texts), strict=True)
+            for text, e in zip(texts, self._tokenizer.encode_batch_fast(texts), strict=True)
         ]
 
     def words(self, text: str) -> list[tuple[int, int]]:
@@ -64,7 +64,7 @@ class Tokeniser:
     def _windows(self, text: str) -> tuple[Window, ...]:
         """Whole sentences to a window, as many as fit; a sentence that is too long itself is cut."""
         windows: list[list[int]] = [[]]
-        for sentence in self._tokenizer.encode_batch(sentences(text), add_special_tokens=False):
+        for sentence in self._tokenizer.encode_batch_fast(sentences(text), add_special_tokens=False):
             ids = sentence.ids  # a copy each time it is asked for
             for start in range(0, len(ids), self._room):
                 piece = ids[start : start + self._room]

@@ -13,16 +13,20 @@ from configs.settings import EngineSettings
 from configs.taxonomy import MOST_TOPICS
 from policy_topics import engine
 from policy_topics.classifier import Classifier, pool
-from policy_topics.engine import batches, pad
+from policy_topics.engine import batches, batches_of_one_width, pad, padded
 from policy_topics.errors import EngineError
 from tests.tiny import MAX_TOKENS, TEXTS
 
-Load = Callable[[str], Classifier]
+Load = Callable[..., Classifier]
 
 
 @pytest.fixture(scope="module")
 def load(tiny_bundle: Path) -> Load:
-    return lambda kind: Classifier.load(tiny_bundle, EngineSettings(kind=kind, threads=1, batch_tokens=256))
+    def load(kind: str, streams: int = 1) -> Classifier:
+        settings = EngineSettings.model_validate({"kind": kind, "threads": streams, "batch_tokens": 256})
+        return Classifier.load(tiny_bundle, settings, streams)
+
+    return load
 
 
 @pytest.fixture(scope="module")
@@ -102,6 +106,19 @@ def test_all_engines_agree_with_plain_transformers(load: Load, tiny_bundle: Path
         np.testing.assert_allclose(logits, plain, atol=1e-3, err_msg=kind)
 
 
+@pytest.mark.parametrize("kind", ["openvino", "onnxruntime", "torch"])
+def test_several_streams_give_what_one_gives(load: Load, kind: str) -> None:
+    windows = [text.windows[0] for text in load("torch").tokenise(TEXTS)] * 20
+    np.testing.assert_allclose(load(kind, 3).run(windows), load(kind).run(windows), atol=1e-5)
+
+
+def test_a_fault_in_one_of_several_streams_is_raised(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
+    classifier = load("openvino", 2)
+    monkeypatch.setattr(classifier.engine, "logits", lambda ids, mask: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        classifier.run([(2, 5, 3)] * 100)
+
+
 def test_no_engine_says_what_to_install(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "find_spec", lambda name: None)
     with pytest.raises(EngineError, match="pip install openvino"):
@@ -115,6 +132,14 @@ def test_batches_hold_every_text_once_within_the_budget() -> None:
     for batch in made:
         width = pad([[0] * lengths[i] for i in batch], 0)[0].shape[1]
         assert len(batch) == 1 or len(batch) * width <= 128
+
+
+def test_batches_of_one_width_pad_no_text_for_the_sake_of_another() -> None:
+    lengths = [5, 300, 17, 64, 64, 8, 1, 120] * 9
+    made = list(batches_of_one_width(lengths, 256))
+    assert sorted(index for batch in made for index in batch) == list(range(len(lengths)))
+    assert all(len({padded(lengths[i]) for i in batch}) == 1 for batch in made)
+    assert max(map(len, made)) > 1
 
 
 def test_padding_is_masked() -> None:

@@ -9,9 +9,9 @@ import queue
 from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
-from configs.settings import Settings
+from configs.settings import EngineSettings, Settings
 from policy_topics.classifier import Classifier, Prediction
-from policy_topics.engine import available_cores
+from policy_topics.engine import MOST_STREAMS, available_cores, engine_threads
 from serve.archive.formats import Row
 from serve.archive.inputs import Source
 from serve.archive.readers import Readers
@@ -37,9 +37,14 @@ def score_locally(
 ) -> Generator[Result]:
     """Results of all sources; those of one source in order. See `Output.admit`."""
     with Readers(sources, admit, bundle, settings.archive, _reader_count()) as readers:
-        classifier = Classifier.load(bundle, settings.engine)
+        classifier = Classifier.load(bundle, settings.engine, streams(settings.engine))
         for pool in _pools(readers, classifier.batch_tokens):
             yield from score(pool, classifier)
+
+
+def streams(settings: EngineSettings) -> int:
+    """Of the engine: one for each thread, so that none waits for another while a reader or the writer has its core."""
+    return min(engine_threads(settings), MOST_STREAMS)
 
 
 def predict_locally(

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from policy_topics.classifier import Classifier, Prediction
-from policy_topics.engine import Logits, padded
+from policy_topics.engine import Logits, batches_of_one_width
 from policy_topics.tokeniser import Tokenised, Window
 from serve.archive.formats import Row
 from serve.archive.reading import Chunk, Finished, Message, Skipped, SourceDone
@@ -78,10 +78,4 @@ def _logits(windows: Sequence[Window], classifier: Classifier) -> Logits:
     whether a topic is over its threshold. A run that was resumed has other neighbours than one that was not: to give
     the same rows, each window is padded by its own length alone. With OpenVINO that makes results exact.
     """
-    by_width: dict[int, list[int]] = {}
-    for index, window in enumerate(windows):
-        by_width.setdefault(padded(len(window)), []).append(index)
-    logits = np.zeros((len(windows), len(classifier.bundle.taxonomy.topics)), np.float32)
-    for indexes in by_width.values():
-        logits[indexes] = classifier.run([windows[index] for index in indexes])
-    return logits
+    return classifier.run(windows, batches_of_one_width)
