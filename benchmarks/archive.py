@@ -146,14 +146,15 @@ def speed(work: Path, texts: Sequence[str], settings: Settings, count: int) -> F
 
 
 def pipeline(texts: Sequence[str], settings: Settings, count: int) -> Figures:
-    """`transformers.pipeline` beside the classifier: both from text to probabilities, with the same threads."""
+    """`transformers.pipeline` beside the classifier as a run has it: both from text to probabilities, with the same
+    threads."""
     import torch
     from transformers import pipeline as of_transformers
 
     torch.set_num_threads(settings.engine.threads or available_cores())
     sample = list(varied(texts, count))
     bundle = served_bundle(settings)
-    classifier = Classifier.load(bundle, settings.engine)
+    classifier = Classifier.load(bundle, settings.engine, streams(settings.engine))
     # By default transformers takes the precision that the weights are stored in, fp16, which processors are slow at.
     task: dict[str, Any] = {"model": str(bundle), "top_k": None, "function_to_apply": "sigmoid"}
     theirs = of_transformers("text-classification", **task)
@@ -168,7 +169,7 @@ def pipeline(texts: Sequence[str], settings: Settings, count: int) -> Figures:
     }
     taken: dict[str, float] = {}
     for name, way in ways.items():
-        classifier.classify(sample[:50])
+        classifier.classify(sample)  # warms up, and pauses before the next way
         start = time.perf_counter()
         way()
         taken[name] = time.perf_counter() - start

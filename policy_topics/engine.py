@@ -140,6 +140,9 @@ class _OpenVino:
         self._model = model
         self.name = f"OpenVINO {precision}"
         self.streams = streams
+        # What the binding sets up with its first call, two threads at once can wait for for ever: each holds a lock
+        # that the other needs (the interpreter's, and that of a C++ static, in pybind11's `npy_api::get`).
+        self.logits(np.zeros((1, 8), np.int64), np.ones((1, 8), np.int64))
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
         # A request of its own for each call: threads may call at the same time.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -117,6 +119,31 @@ def test_a_fault_in_one_of_several_streams_is_raised(load: Load, monkeypatch: py
     monkeypatch.setattr(classifier.engine, "logits", lambda ids, mask: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         classifier.run([(2, 5, 3)] * 100)
+
+
+FIRST_CALLS = """
+import os, sys, threading
+import numpy as np
+from pathlib import Path
+from configs.settings import load_settings
+from policy_topics.bundle import load_bundle
+from policy_topics.engine import load_engine
+sys.setswitchinterval(1e-6)
+engine = load_engine(load_bundle(Path(sys.argv[1])), load_settings(None, {"engine.kind": "openvino"}).engine, 2)
+ids, together = np.ones((2, 8), np.int64), threading.Barrier(8)
+def call():
+    together.wait()
+    engine.logits(ids, ids)
+threads = [threading.Thread(target=call, daemon=True) for _ in range(8)]
+for thread in threads: thread.start()
+for thread in threads: thread.join()
+os._exit(0)
+"""
+
+
+def test_first_calls_from_several_threads_at_once_do_not_lock_each_other(tiny_bundle: Path) -> None:
+    for _ in range(4):  # where they can, they do in every second process
+        subprocess.run([sys.executable, "-c", FIRST_CALLS, tiny_bundle], check=True, timeout=60)
 
 
 def test_no_engine_says_what_to_install(load: Load, monkeypatch: pytest.MonkeyPatch) -> None:
