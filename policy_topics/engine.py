@@ -19,7 +19,7 @@ from policy_topics.bundle import ONNX_MODEL, Bundle
 from policy_topics.errors import EngineError
 
 if TYPE_CHECKING:
-    from openvino import CompiledModel
+    from openvino import CompiledModel, InferRequest
 
 Ids = NDArray[np.int64]
 Logits = NDArray[np.float32]
@@ -138,6 +138,7 @@ def padded(length: int) -> int:
 class _OpenVino:
     def __init__(self, model: CompiledModel, precision: str, streams: int) -> None:
         self._model = model
+        self._idle: list[InferRequest] = []
         self.name = f"OpenVINO {precision}"
         self.streams = streams
         # What the binding sets up with its first call, two threads at once can wait for for ever: each holds a lock
@@ -145,9 +146,14 @@ class _OpenVino:
         self.logits(np.zeros((1, 8), np.int64), np.ones((1, 8), np.int64))
 
     def logits(self, ids: Ids, mask: Ids) -> Logits:
-        # A request of its own for each call: threads may call at the same time.
-        result = self._model.create_infer_request().infer({"input_ids": ids, "attention_mask": mask})
-        return np.array(result[0], np.float32)
+        # Threads may call at the same time, each with a request of its own. To make one takes 0.4 ms: they are kept.
+        try:
+            request = self._idle.pop()
+        except IndexError:
+            request = self._model.create_infer_request()
+        result = np.array(request.infer({"input_ids": ids, "attention_mask": mask})[0], np.float32)
+        self._idle.append(request)
+        return result
 
 
 def _openvino(bundle: Bundle, threads: int, streams: int) -> Engine:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from bisect import bisect_right
+from bisect import bisect_left
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -21,7 +21,7 @@ from itertools import islice
 
 import numpy as np
 
-from policy_topics.engine import Logits, most_rows
+from policy_topics.engine import Logits, most_rows, padded, rounded
 from policy_topics.tokeniser import Tokenised, Window
 
 Run = Callable[[Sequence[Window]], Logits]
@@ -30,14 +30,9 @@ SHARE = 8
 """A request fills at most this part of the queue, whatever its size: a long document alone neither is refused nor
 keeps others out."""
 
-NEXT = 4
-"""A batch fills up from the requests of the next so many turns. Texts of a common length would else overtake those of
-a rare one again and again, and the slowest answers would take much longer than most."""
-
-COMPANY = 64
-WORTH_SECONDS = 0.003
-"""From the turns behind those, up to so many, come as many windows as the engine runs in so short a time. What every
-batch costs of itself, some 0.4 ms, is then a small part; more company would only make those in front wait."""
+NEXT = 16
+"""A batch takes from the requests of the next so many turns alone. More would fill it better, and let texts of a common
+length overtake those of a rare one again and again: the slowest answers would take much longer than most."""
 
 RECENT = 0.9
 """Weight of the batches so far beside the next one in the engine's speed: about the last ten count."""
@@ -66,17 +61,18 @@ class _Request:
         self.waiting_tokens = sum(tokens for tokens, _ in self.waiting)
         self.unfinished = len(self.windows)
 
-    def take(self, longest: int) -> int | None:
-        """Index of the longest waiting window of at most `longest` tokens, unless that is under three quarters
-        as long: padding costs more than a smaller batch."""
-        place = bisect_right(self.waiting, (longest, len(self.windows))) - 1
-        if place < 0 or self.waiting[place][0] * 4 < longest * 3:
-            return None
+    def near(self, tokens: int, count: int) -> list[tuple[int, int]]:
+        """At most so many waiting windows of about that length: (tokens, index) each, in no order."""
+        place = bisect_left(self.waiting, (tokens, 0))
+        return self.waiting[max(0, place - count) : place + count]
+
+    def take(self, window: tuple[int, int]) -> int:
+        """Index of a waiting window, which waits no longer."""
         if len(self.waiting) == len(self.windows):
             self.started()
-        tokens, index = self.waiting.pop(place)
-        self.waiting_tokens -= tokens
-        return index
+        del self.waiting[bisect_left(self.waiting, window)]
+        self.waiting_tokens -= window[0]
+        return window[1]
 
     def give(self, index: int, logits: Logits) -> None:
         self.logits[index] = logits
@@ -99,8 +95,7 @@ class Batcher:
 
     Requests lead a batch in turn, so a request of one paragraph waits for at most one batch of each other request,
     however long those are. The leader's longest window sets the length; it and those whose turn comes soon then add
-    windows of like length one by one, until the batch is full; where the engine is fast, those behind them add theirs,
-    too. What cannot be in this batch waits for its own request's turn.
+    the windows nearest to that, until the batch is full. What cannot be in this batch waits for its own request's turn.
 
     Args:
         run: windows in, logits out; called in a thread of its own, never twice at once.
@@ -196,21 +191,31 @@ class Batcher:
         self._turns = deque(request for request in self._turns if request.waiting)
         if not self._turns:
             return []
-        longest = self._turns[0].waiting[-1][0]
-        room = most_rows(longest, self._batch_tokens)
+        length = self._turns[0].waiting[-1][0]
+        room = most_rows(length, self._batch_tokens)
+        around = [(each, window) for each in islice(self._turns, NEXT) for window in each.near(length, room)]
+        around.sort(key=lambda each: abs(each[1][0] - length))  # stable: the leader's comes first
         batch: list[tuple[_Request, int]] = []
-        _fill(batch, list(islice(self._turns, NEXT)), longest, room)
-        _fill(batch, list(islice(self._turns, NEXT, COMPANY)), longest, min(room, self._worth(longest)))
+        for request, window in around[: self._like(around)]:
+            batch.append((request, request.take(window)))
         for request, _ in batch:
             self._count(request)
         self._turns.rotate(-1)
         return batch
 
-    def _worth(self, longest: int) -> int:
-        """How many windows of such a length the engine runs in `WORTH_SECONDS`."""
-        if not self._recent_seconds:
-            return self._batch_tokens
-        return int(WORTH_SECONDS * self._recent_tokens / self._recent_seconds / longest)
+    def _like(self, around: Sequence[tuple[_Request, tuple[int, int]]]) -> int:
+        """How many of these, from the first on, make a batch.
+
+        None is under three quarters as long as another: padding costs more than a smaller batch.
+        """
+        shortest = longest = around[0][1][0]
+        count = 1
+        for _, (tokens, _) in around[1:]:
+            shortest, longest = min(shortest, tokens), max(longest, tokens)
+            if shortest * 4 < longest * 3 or (count + 1) * padded(longest) > self._batch_tokens:
+                break
+            count += 1
+        return rounded(count)
 
     async def _run_batch(self, batch: list[tuple[_Request, int]]) -> None:
         loop = asyncio.get_running_loop()
@@ -230,14 +235,3 @@ class Batcher:
         self._recent_tokens = RECENT * self._recent_tokens + sum(map(len, windows))
         for (request, index), row in answers:
             request.give(index, row)
-
-
-def _fill(batch: list[tuple[_Request, int]], takers: list[_Request], longest: int, room: int) -> None:
-    """Add windows of at most `longest` tokens, one of each request by turns, until there are `room`."""
-    while takers:
-        still: list[_Request] = []
-        for request in takers:
-            if len(batch) < room and (index := request.take(longest)) is not None:
-                batch.append((request, index))
-                still.append(request)
-        takers = still

@@ -87,9 +87,9 @@ def test_a_request_without_windows_does_not_reach_the_engine() -> None:
 
 def test_requests_that_wait_together_run_together() -> None:
     async def scene(batcher: Batcher, engine: Engine) -> None:
-        await asyncio.gather(*(batcher.submit([text(i, 8)]) for i in range(5)))
+        await asyncio.gather(*(batcher.submit([text(i, 8)]) for i in range(6)))
 
-    assert [len(batch) for batch in run(scene).batches] == [5]
+    assert [len(batch) for batch in run(scene).batches] == [6]
 
 
 def test_a_batch_is_within_its_tokens_and_of_like_length() -> None:
@@ -104,20 +104,24 @@ def test_a_batch_is_within_its_tokens_and_of_like_length() -> None:
         assert shortest * 4 >= longest * 3
 
 
-@pytest.mark.parametrize(
-    ("worth_seconds", "order"), [(0, [[0, 1, 3], [2], [4, 5, 6, 7]]), (3600, [[0, 1, 3, 4, 5, 6, 7], [2]])]
-)
-def test_texts_of_a_common_length_overtake_others_by_a_few_turns_unless_the_engine_is_fast(
-    monkeypatch: pytest.MonkeyPatch, worth_seconds: float, order: list[list[int]]
-) -> None:
-    monkeypatch.setattr("serve.batcher.WORTH_SECONDS", worth_seconds)
+def test_texts_of_a_common_length_overtake_others_by_a_few_turns_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("serve.batcher.NEXT", 4)
 
     async def scene(batcher: Batcher, engine: Engine) -> None:
-        await batcher.submit([text(9, 8)])  # tells the speed
         lengths = [8, 8, 16, 8, 8, 8, 8, 8]  # there is room for all the short ones in the first batch
         await asyncio.gather(*(batcher.submit([text(i, length)]) for i, length in enumerate(lengths)))
 
-    assert [[window[0] for window in batch] for batch in run(scene).batches[1:]] == order
+    batches = [[window[0] for window in batch] for batch in run(scene).batches]
+    assert batches == [[0, 1, 3], [2], [4, 5, 6, 7]]
+
+
+def test_a_batch_takes_those_that_are_nearest_in_length_longer_or_shorter() -> None:
+    async def scene(batcher: Batcher, engine: Engine) -> None:
+        lengths = [16, 40, 12, 15, 9, 16]
+        await asyncio.gather(*(batcher.submit([text(i, length)]) for i, length in enumerate(lengths)))
+
+    batches = [[window[0] for window in batch] for batch in run(scene).batches]
+    assert batches == [[0, 5, 3, 2], [1], [4]]
 
 
 def test_a_window_longer_than_a_batch_runs_alone() -> None:
