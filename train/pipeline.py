@@ -213,7 +213,7 @@ def _build(
     }
     sources = Counter("/".join(row.line.file.parts[-2:]) for row in data.rows)
     if soft:
-        teachers = f"a linear model and {len(settings.distil.teachers)} bundles"
+        teachers = " and ".join(["a linear model", *(f"the bundle {each}" for each in settings.distil.teachers)])
         sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
     write_stages(staged, stages_of(backbone_folder(str(settings.finetune.backbone))))
     _document(staged, exported, reports, sources, backbone, taxonomy, classifier.engine.name)
@@ -282,7 +282,8 @@ def _document(
     figures: dict[str, Any] = {"gates": [asdict(each) for each in exported.gates]}
     figures |= {split: each.figures() for split, each in reports.items()}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
-    machine = f"{available_cores()} cores, {platform.machine()}, {platform.system()}"
+    cores = available_cores()
+    machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}, {platform.system()}"
     stages = stages_of(out)
     card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, backbone, stages)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")
