@@ -8,8 +8,8 @@ clients with 32 texts in a request; and for ours, requests that need no model, a
 (tokens in, logits out, 32 texts at a time) is left behind HTTP. With `--threads` under the number of cores, servers and
 clients have cores of their own; otherwise the clients take their time from the server, the same from each way.
 
-Infinity needs transformers 4 and so an environment of its own:
-`python -m venv /tmp/infinity && /tmp/infinity/bin/pip install 'infinity_emb[server,torch]'`.
+FastAPI is none of our dependencies: `pip install fastapi`. Infinity needs transformers 4 and so an environment of its
+own: `python -m venv /tmp/infinity && /tmp/infinity/bin/pip install 'infinity_emb[server,torch]'`.
 """
 
 from __future__ import annotations

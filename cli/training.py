@@ -41,7 +41,7 @@ def train(
             exists=True,
             dir_okay=False,
             help="新的训练数据，可重复；与 data.files 一并训练，以免遗忘（只用自己的：--set data.files=[…]）。"
-            "New labelled paragraphs, repeatable: trained on together with data.files, so that nothing is forgotten. "
+            "New labelled paragraphs, repeatable: trained on together with data.files, so that less is forgotten. "
             "For files of yours alone: --set data.files=[…].",
         ),
     ] = None,
