@@ -86,9 +86,10 @@ def bento(tiny_bundle: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def python(folder: Path, home: Path, *arguments: str) -> str:
-    """Run Python in a folder, with nothing of this process's import path or settings."""
+    """Run Python in a folder, with nothing of this process's import path or settings, and leave the folder as it is."""
     outer = {name: value for name, value in os.environ.items() if not name.startswith(("POLICY_TOPICS_", "PYTHONPATH"))}
-    environment = {**outer, "BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True"}
+    own = {"BENTOML_HOME": str(home), "BENTOML_DO_NOT_TRACK": "True", "PYTHONDONTWRITEBYTECODE": "1"}
+    environment = {**outer, **own}
     command = [sys.executable, *arguments]
     done = subprocess.run(command, cwd=folder, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stdout + done.stderr

@@ -5,6 +5,7 @@ The engine's file is ONNX with quantisation nodes, which OpenVINO and ONNX Runti
 
 from __future__ import annotations
 
+import logging
 import tempfile
 import warnings
 from collections.abc import Sequence
@@ -183,6 +184,7 @@ def _quantise(file: Path, inputs: Sequence[Sequence[int]]) -> None:
     import nncf
     import onnx
 
+    nncf.set_log_level(logging.ERROR)  # it names every product that is not quantised
     rows = [np.array([ids], np.int64) for ids in inputs]
     dataset = nncf.Dataset([{"input_ids": ids, "attention_mask": np.ones_like(ids)} for ids in rows])
     model = onnx.load(file)
