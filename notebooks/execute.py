@@ -37,8 +37,8 @@ def executed(file: Path, *more: str) -> NotebookNode:
         record_timing=False,  # would make each run another file
         resources={"metadata": {"path": str(file.parent)}},
     )
-    # tqdm's advice to install widgets is none for a program.
-    return client.execute(env=os.environ | {"PYTHONWARNINGS": "ignore:IProgress"})
+    # The advice of tqdm and rich to install widgets is none for a program.
+    return client.execute(env=os.environ | {"PYTHONWARNINGS": "ignore:IProgress,ignore:install"})
 
 
 def shrink_pictures(notebook: NotebookNode) -> None:
