@@ -39,7 +39,7 @@ from rich.console import Console
 from benchmarks.speed import processor
 from configs.settings import Settings, load_settings, resolve
 from policy_topics.classifier import Classifier
-from policy_topics.engine import available_cores
+from policy_topics.engine import available_cores, engine_threads
 from policy_topics.registry import served_bundle
 from policy_topics.segment import sentences
 from serve.archive.local_engine import streams
@@ -151,7 +151,7 @@ def pipeline(texts: Sequence[str], settings: Settings, count: int) -> Figures:
     import torch
     from transformers import pipeline as of_transformers
 
-    torch.set_num_threads(settings.engine.threads or available_cores())
+    torch.set_num_threads(engine_threads(settings.engine))
     sample = list(varied(texts, count))
     bundle = served_bundle(settings)
     classifier = Classifier.load(bundle, settings.engine, streams(settings.engine))

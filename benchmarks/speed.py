@@ -39,7 +39,7 @@ from configs.taxonomy import Taxonomy, load_taxonomy, save_taxonomy
 from policy_topics.bundle import ONNX_MODEL, Provenance, load_bundle, write_manifest
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier
-from policy_topics.engine import available_cores, load_engine
+from policy_topics.engine import engine_threads, load_engine
 from policy_topics.registry import served_bundle
 from train.export import to_onnx
 from train.vocabulary import CLS, SEP, SPECIAL_TOKENS, UNK, as_transformers
@@ -148,7 +148,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     arguments = parser.parse_args()
     settings = load_settings()
-    threads = settings.engine.threads or available_cores()
+    threads = engine_threads(settings.engine)
     lines = arguments.texts.read_text("utf-8").splitlines()
     texts = [json.loads(line)["text"] for line in lines if line.strip()]
     classifier = Classifier.load(arguments.bundle or served_bundle(settings), settings.engine)

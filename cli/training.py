@@ -17,7 +17,7 @@ from cli.gate import needs_training, show
 from configs.settings import Settings, override, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
-from policy_topics.engine import available_cores
+from policy_topics.engine import engine_threads
 from policy_topics.errors import TrainingError
 from policy_topics.registry import served_bundle
 
@@ -173,9 +173,7 @@ def _report(
     taxonomy = classifier.bundle.taxonomy
     training, left_out = without_leaks(training, rows, settings.data.duplicate_similarity)
     simple = baselines(training, [row.text for row in rows], taxonomy) if training else []
-    made = make_report(
-        classifier, rows, settings.engine.threads or available_cores(), simple, _notes(training, left_out)
-    )
+    made = make_report(classifier, rows, engine_threads(settings.engine), simple, _notes(training, left_out))
     write_report(made, taxonomy, folder)
     for note in made.notes:
         Console(stderr=True, soft_wrap=True).print(note, markup=False, highlight=False)

@@ -62,7 +62,7 @@ class _Request:
         self.unfinished = len(self.windows)
 
     def near(self, tokens: int, count: int) -> list[tuple[int, int]]:
-        """At most so many waiting windows of about that length: (tokens, index) each, in no order."""
+        """The waiting windows nearest to that length, so many at most to either side: (tokens, index) each."""
         place = bisect_left(self.waiting, (tokens, 0))
         return self.waiting[max(0, place - count) : place + count]
 
@@ -195,9 +195,7 @@ class Batcher:
         room = most_rows(length, self._batch_tokens)
         around = [(each, window) for each in islice(self._turns, NEXT) for window in each.near(length, room)]
         around.sort(key=lambda each: abs(each[1][0] - length))  # stable: the leader's comes first
-        batch: list[tuple[_Request, int]] = []
-        for request, window in around[: self._like(around)]:
-            batch.append((request, request.take(window)))
+        batch = [(request, request.take(window)) for request, window in around[: self._like(around)]]
         for request, _ in batch:
             self._count(request)
         self._turns.rotate(-1)

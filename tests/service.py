@@ -15,6 +15,7 @@ from serve.problems import CODES, MEDIA_TYPE
 FARMING = "会议强调，要抓好粮食生产，推进高标准农田建设。"
 DIGITAL = "加快建设数字政府，推动政务数据共享。"
 SAFETY = "要深入排查化工企业和建筑工地的事故隐患。"
+TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
 EVERY_TOPIC = {"threshold": 0.0}
 HERE = ("127.0.0.1", 50000)
 """A client on this machine."""

@@ -13,38 +13,26 @@ import pytest
 from docx import Document as Docx
 
 from configs.taxonomy import load_taxonomy
-from policy_topics.classifier import Classifier
-from serve.app import create_app
 from tests.browser import (
     Page,
     chips,
-    listening,
     needs_chromium,
     opened,
-    page_settings,
     read,
     texts,
     wait_until_read,
 )
-from tests.service import DIGITAL, FARMING, SAFETY
+from tests.service import DIGITAL, FARMING, SAFETY, TEXT
 from tests.test_documents import docx_file
 
 pytestmark = needs_chromium
 
-TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
 TOPICS = load_taxonomy()
 
 
-@pytest.fixture(scope="module")
-def url(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    settings = page_settings(tmp_path_factory.mktemp("page"), serve__max_body_bytes=60_000)
-    with listening(create_app(settings, lambda: classifier)) as address:
-        yield address
-
-
 @pytest.fixture
-def page(browser: Any, url: str) -> Iterator[Page]:
-    with opened(browser, url, permissions=["clipboard-read", "clipboard-write"]) as page:
+def page(browser: Any, small_page: str) -> Iterator[Page]:
+    with opened(browser, small_page, permissions=["clipboard-read", "clipboard-write"]) as page:
         yield page
 
 

@@ -15,11 +15,9 @@ from policy_topics.classifier import Classifier
 from serve.app import create_app
 from serve.page_files import FOLDER
 from tests.browser import Page, chips, listening, needs_chromium, opened, page_settings, read, texts
-from tests.service import DIGITAL, FARMING, SAFETY
+from tests.service import FARMING, TEXT
 
 pytestmark = needs_chromium
-
-TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
 
 
 @pytest.fixture(scope="module")

@@ -24,23 +24,14 @@ from tests.browser import (
     texts,
     wait_until_read,
 )
-from tests.service import DIGITAL, FARMING, SAFETY
+from tests.service import TEXT
 
 pytestmark = needs_chromium
 
-TEXT = f"{FARMING}\n{DIGITAL}\n{SAFETY}\n"
-
-
-@pytest.fixture(scope="module")
-def url(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    settings = page_settings(tmp_path_factory.mktemp("page"), serve__max_body_bytes=60_000)
-    with listening(create_app(settings, lambda: classifier)) as address:
-        yield address
-
 
 @pytest.fixture
-def page(browser: Any, url: str) -> Iterator[Page]:
-    with opened(browser, url) as page:
+def page(browser: Any, small_page: str) -> Iterator[Page]:
+    with opened(browser, small_page) as page:
         yield page
 
 

@@ -19,7 +19,7 @@ from configs.settings import Settings, override
 from configs.taxonomy import Taxonomy
 from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
-from policy_topics.engine import available_cores
+from policy_topics.engine import available_cores, engine_threads
 from policy_topics.errors import TrainingError
 from policy_topics.registry import open_registry, served_bundle
 from train import processes
@@ -206,7 +206,7 @@ def _build(
     exported = export(model, staged, provenance, data.held_out["dev"], taxonomy, settings.export)
     classifier = Classifier.load(staged, settings.engine)
     say("measuring it, beside simple models")
-    threads = settings.engine.threads or available_cores()
+    threads = engine_threads(settings.engine)
     reports = {
         split: make_report(classifier, data.held_out[split], threads, simple)
         for split, simple in _baselines(data.rows, data.held_out, taxonomy).items()
