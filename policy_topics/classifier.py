@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -107,19 +107,38 @@ class Classifier:
 
     def run(self, windows: Sequence[Window], batching: Batching = batches) -> Logits:
         """Logits of windows, (windows, topics), in their order."""
-        logits = np.zeros((len(windows), len(self.bundle.taxonomy.topics)), np.float32)
+        if self.engine.streams == 1:
+            logits, run_batch = self._runner(windows)
+            for batch in self._batches(windows, batching):
+                run_batch(batch)
+            return logits
+        with ThreadPoolExecutor(self.engine.streams) as threads:
+            return self.begin(windows, threads, batching)()
+
+    def begin(self, windows: Sequence[Window], threads: Executor, batching: Batching = batches) -> Callable[[], Logits]:
+        """As `run`, in threads, of which the engine keeps `engine.streams` at work: what is returned waits for the
+        logits."""
+        logits, run_batch = self._runner(windows)
+        running = threads.map(run_batch, self._batches(windows, batching))
+
+        def finish() -> Logits:
+            for _ in running:  # raises what one of them raised
+                pass
+            return logits
+
+        return finish
+
+    def _runner(self, windows: Sequence[Window]) -> tuple[Logits, Callable[[list[int]], None]]:
+        """Room for the logits of windows, and what fills in those of a batch."""
+        logits = np.zeros((len(windows), len(self._topic_ids)), np.float32)
 
         def run_batch(batch: list[int]) -> None:
             logits[batch] = self.engine.logits(*pad([windows[i] for i in batch], self._tokeniser.pad_id))
 
-        all_batches = batching([len(window) for window in windows], self.batch_tokens)
-        if self.engine.streams == 1:
-            for batch in all_batches:
-                run_batch(batch)
-        else:
-            with ThreadPoolExecutor(self.engine.streams) as pool:
-                list(pool.map(run_batch, all_batches))  # raises what one of them raised
-        return logits
+        return logits, run_batch
+
+    def _batches(self, windows: Sequence[Window], batching: Batching) -> Iterable[list[int]]:
+        return batching([len(window) for window in windows], self.batch_tokens)
 
     def decode(self, logits: Logits, tokens: int) -> Prediction:
         """The prediction of one text out of the logits of its windows, (windows, topics)."""

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import queue
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from pathlib import Path
 
 from configs.settings import EngineSettings, Settings
@@ -16,7 +17,7 @@ from serve.archive.formats import Row
 from serve.archive.inputs import Source
 from serve.archive.readers import Readers
 from serve.archive.reading import Chunk, Finished, Message
-from serve.archive.scoring import Result, predictions, score
+from serve.archive.scoring import Result, predict, score
 
 POOL_BATCHES = 192
 """Batches of tokens in a pool: some 4,000 paragraphs, which is enough of most lengths to fill batches of one width."""
@@ -38,8 +39,9 @@ def score_locally(
     """Results of all sources; those of one source in order. See `Output.admit`."""
     with Readers(sources, admit, bundle, settings.archive, _reader_count()) as readers:
         classifier = Classifier.load(bundle, settings.engine, streams(settings.engine))
-        for pool in _pools(readers, classifier.batch_tokens):
-            yield from score(pool, classifier)
+        with closing(score(_pools(readers, classifier.batch_tokens), classifier)) as pools:
+            for results in pools:
+                yield from results
 
 
 def streams(settings: EngineSettings) -> int:
@@ -51,11 +53,15 @@ def predict_locally(
     sources: Iterator[Source], classifier: Classifier, settings: Settings
 ) -> Generator[Finished | tuple[Row, Prediction]]:
     """Every row of all sources with what the model makes of it, and how each input ended. Nothing is resumed."""
-    with Readers(sources, lambda name, sha256: 0, classifier.bundle.path, settings.archive, _reader_count()) as readers:
-        for pool in _pools(readers, classifier.batch_tokens):
-            yield from (message for message in pool if isinstance(message, Finished))
-            rows = (row for message in pool if isinstance(message, Chunk) for row in message.rows)
-            yield from zip(rows, predictions(pool, classifier), strict=True)
+    bundle = classifier.bundle.path
+    with (
+        Readers(sources, lambda name, sha256: 0, bundle, settings.archive, _reader_count()) as readers,
+        closing(predict(_pools(readers, classifier.batch_tokens), classifier)) as pools,
+    ):
+        for messages, predictions in pools:
+            yield from (message for message in messages if isinstance(message, Finished))
+            rows = (row for message in messages if isinstance(message, Chunk) for row in message.rows)
+            yield from zip(rows, predictions, strict=True)
 
 
 def _reader_count() -> int:

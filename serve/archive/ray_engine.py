@@ -126,7 +126,8 @@ class _Scorer:
 
     def __call__(self, batch: Any) -> Row:
         messages: list[Message] = [pickle.loads(message) for message in batch["message"]]
-        return {"message": [pickle.dumps(result) for result in score(messages, self._classifier)]}
+        (results,) = score([messages], self._classifier)
+        return {"message": [pickle.dumps(result) for result in results]}
 
 
 @cache

@@ -234,6 +234,7 @@ def _crashed(fault: Died) -> _Ended:
 def _main(descriptor: int, bundle: Path, limits: ArchiveSettings) -> None:
     """A reader process: sources come in, messages go out, until the other end is closed."""
     logging.lastResort = None  # what libraries remark on a file goes into the report or nowhere, not into the bar
+    os.environ["TOKENIZERS_PARALLELISM"] = "false"  # one core for each reader: the others are the model's
     connection = Connection(descriptor)
     tokenise = Tokeniser(load_bundle(bundle)).tokenise
     connection.send_bytes(READY)

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
-
-import numpy as np
+from itertools import islice
 
 from policy_topics.classifier import Classifier, Prediction
-from policy_topics.engine import Logits, batches_of_one_width
-from policy_topics.tokeniser import Tokenised, Window
+from policy_topics.engine import batches_of_one_width
 from serve.archive.formats import Row
 from serve.archive.reading import Chunk, Finished, Message, Skipped, SourceDone
 
@@ -44,38 +43,64 @@ class Scored:
 Result = Scored | Finished | Skipped | SourceDone
 
 
-def score(messages: Sequence[Message], classifier: Classifier) -> list[Result]:
-    """Messages in their order, chunks scored. The more chunks at once, the less padding."""
-    topics = (
-        Topics(
-            tuple(topic.id for topic in prediction.topics),
-            tuple(topic.probability for topic in prediction.topics),
-            float(prediction.probabilities.max()),
-        )
-        for prediction in predictions(messages, classifier)
-    )
-    return [
-        Scored(each.name, each.sha256, each.first, each.rows, tuple(next(topics) for _ in each.rows), each.position)
-        if isinstance(each, Chunk)
-        else each
-        for each in messages
-    ]
+def score(pools: Iterable[Sequence[Message]], classifier: Classifier) -> Generator[list[Result]]:
+    """The messages of each pool in their order, chunks scored. The larger the pools, the less padding."""
+    for messages, predicted in predict(pools, classifier):
+        topics = map(_topics, predicted)
+        yield [
+            Scored(each.name, each.sha256, each.first, each.rows, tuple(islice(topics, len(each.rows))), each.position)
+            if isinstance(each, Chunk)
+            else each
+            for each in messages
+        ]
 
 
-def predictions(messages: Sequence[Message], classifier: Classifier) -> Iterator[Prediction]:
-    """What the model makes of the rows of all chunks, in their order."""
-    tokenised: list[Tokenised] = [text for each in messages if isinstance(each, Chunk) for text in each.tokenised]
-    ends = np.cumsum([len(text.windows) for text in tokenised])
-    logits = _logits([window for text in tokenised for window in text.windows], classifier)
-    for own, text in zip(np.split(logits, ends[:-1]) if tokenised else (), tokenised, strict=True):
-        yield classifier.decode(own, text.tokens)
+def predict(
+    pools: Iterable[Sequence[Message]], classifier: Classifier
+) -> Generator[tuple[Sequence[Message], Iterator[Prediction]]]:
+    """Each pool with what the model makes of the rows of its chunks, in their order.
 
-
-def _logits(windows: Sequence[Window], classifier: Classifier) -> Logits:
-    """Logits of windows, (windows, topics), in their order, whatever the others are.
-
-    How much a window is padded can change its logits in the third digit, and so, once in some thousand paragraphs,
-    whether a topic is over its threshold. A run that was resumed has other neighbours than one that was not: to give
-    the same rows, each window is padded by its own length alone. With OpenVINO that makes results exact.
+    The model is at the next pool while the caller is at this one, so that none of its threads waits for the caller.
     """
-    return classifier.run(windows, batches_of_one_width)
+    threads = ThreadPoolExecutor(classifier.engine.streams)
+    try:
+        running: _Running | None = None
+        for messages in pools:
+            following = _Running(messages, classifier, threads)
+            if running:
+                yield running.messages, running.predictions()
+            running = following
+        if running:
+            yield running.messages, running.predictions()
+    finally:
+        threads.shutdown(cancel_futures=True)
+
+
+class _Running:
+    """A pool that the model is at."""
+
+    def __init__(self, messages: Sequence[Message], classifier: Classifier, threads: Executor) -> None:
+        self.messages = messages
+        self._classifier = classifier
+        self._texts = [text for each in messages if isinstance(each, Chunk) for text in each.tokenised]
+        # How much a window is padded can change its logits in the third digit, and so, once in some thousand
+        # paragraphs, whether a topic is over its threshold. A run that was resumed has other neighbours than one that
+        # was not: to give the same rows, each window is padded by its own length alone. With OpenVINO that makes
+        # results exact.
+        windows = [window for text in self._texts for window in text.windows]
+        self._finish = classifier.begin(windows, threads, batches_of_one_width)
+
+    def predictions(self) -> Iterator[Prediction]:
+        """Those of the pool's rows, once the model is done."""
+        logits, end = self._finish(), 0
+        for text in self._texts:
+            start, end = end, end + len(text.windows)
+            yield self._classifier.decode(logits[start:end], text.tokens)
+
+
+def _topics(prediction: Prediction) -> Topics:
+    return Topics(
+        tuple(topic.id for topic in prediction.topics),
+        tuple(topic.probability for topic in prediction.topics),
+        float(prediction.probabilities.max()),
+    )
