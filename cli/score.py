@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import sys
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
+from cli.extras import require
 from configs.settings import Settings
-from policy_topics.errors import PolicyTopicsError, how_to_install
 from policy_topics.registry import served_bundle
 from serve.archive.job import Form, Job, Where
 
@@ -43,9 +42,9 @@ def score(
     settings: Settings = context.obj
     if ray_address and engine is not Where.ray:
         raise typer.BadParameter("is for --engine ray", param_hint="--ray-address")
-    _require({"pyarrow": "archive", "fsspec": "archive", "jinja2": "archive"})
+    require({"pyarrow": "archive", "fsspec": "archive", "jinja2": "archive"})
     if engine is Where.ray:
-        _require({"ray": "ray"})
+        require({"ray": "ray"})
     # Imported here: what serves needs none of it.
     from serve.archive.output import part_files
     from serve.archive.pipeline import run
@@ -70,9 +69,3 @@ def score(
             style="red",
         )
         raise typer.Exit(1)
-
-
-def _require(modules: dict[str, str]) -> None:
-    for module, extra in modules.items():
-        if not find_spec(module):
-            raise PolicyTopicsError(f"{module} is not installed; {how_to_install(extra)}. 缺少依赖。")

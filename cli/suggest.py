@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
+from cli.extras import require
 from cli.importing import refuse_existing, write_or_explain
 from configs.settings import Settings, load_settings, resolve, resolve_database
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier, Prediction
-from policy_topics.errors import PolicyTopicsError, how_to_install
 from policy_topics.feedback.corrections import clean_sha256
 from policy_topics.registry import served_bundle
 from policy_topics.text import clean
@@ -50,9 +49,7 @@ def suggest_command(
 
     退出码 Exit code: 0 完成 done, 1 有输入无法读取 some inputs could not be read, 2 用法错误 wrong use.
     """
-    for module, extra in {"pyarrow": "archive", "fsspec": "archive", "sklearn": "train"}.items():
-        if not find_spec(module):
-            raise PolicyTopicsError(f"{module} is not installed; {how_to_install(extra)}. 缺少依赖。")
+    require({"pyarrow": "archive", "fsspec": "archive", "sklearn": "train"})
     # Imported here: what serves needs none of it.
     from policy_topics.feedback.store import Store
     from serve.archive.inputs import list_sources

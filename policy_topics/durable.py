@@ -4,16 +4,22 @@ from __future__ import annotations
 
 import fcntl
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import IO
 
 
-def write_whole(file: Path, text: str) -> None:
-    """Put `text` in the place of a file's content, on the disk when this returns; readers see the old or the new."""
+def write_whole(file: Path, content: str | Callable[[IO[bytes]], object]) -> None:
+    """Put a text, or what a function writes, in the place of a file's content, on the disk when this returns; readers
+    see the old or the new."""
     unfinished = file.with_name(f".{file.name}.unfinished")
     try:
-        unfinished.write_text(text, "utf-8", newline="\n")
+        with unfinished.open("wb") as stream:
+            if isinstance(content, str):
+                stream.write(content.encode())
+            else:
+                content(stream)
         sync(unfinished)
         os.replace(unfinished, file)
     except OSError:  # a full disk: what came of it would fill it further

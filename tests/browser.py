@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shutil
-import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import uvicorn
 from starlette.applications import Starlette
 
 from configs.settings import Settings, load_settings
+from tests.listening import listening
 
 sync_api = pytest.importorskip("playwright.sync_api", reason="needs Playwright: pip install 'policy-topics[browser]'")
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -34,21 +33,12 @@ def page_settings(folder: Path, **flags: object) -> Settings:
 
 
 @contextmanager
-def listening(app: Starlette) -> Iterator[str]:
-    """The address of a server of the app, in a thread."""
-    server = uvicorn.Server(uvicorn.Config(app, host="127.0.0.1", port=0, log_level="error"))
-    thread = threading.Thread(target=server.run, daemon=True)
-    thread.start()
-    while not server.started:
-        assert thread.is_alive(), "the server did not start"
-        time.sleep(0.02)
-    while not app.state.model.ready:
-        time.sleep(0.02)
-    try:
-        yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}/"
-    finally:
-        server.should_exit = True
-        thread.join(30)
+def page_of(app: Starlette) -> Iterator[str]:
+    """The address of the page of an app whose model is ready."""
+    with listening(app) as address:
+        while not app.state.model.ready:
+            time.sleep(0.02)
+        yield f"{address}/"
 
 
 @contextmanager

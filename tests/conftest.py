@@ -92,8 +92,8 @@ def browser() -> Iterator[Any]:
 @pytest.fixture(scope="module")
 def small_page(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Where the page of a service is that takes bodies of 60 KB."""
-    from tests.browser import listening, page_settings
+    from tests.browser import page_of, page_settings
 
     app = create_app(page_settings(tmp_path_factory.mktemp("page"), serve__max_body_bytes=60_000), lambda: classifier)
-    with listening(app) as address:
+    with page_of(app) as address:
         yield address

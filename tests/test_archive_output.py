@@ -85,7 +85,7 @@ def test_what_a_killed_run_left_behind_is_removed(tmp_path: Path) -> None:
         complete(opened, "a")
         (part,) = opened.files()
     (tmp_path / ROWS / "part-000002.parquet").write_bytes(part.read_bytes())  # renamed, but not in the ledger
-    (tmp_path / ROWS / ".part-000003.parquet.tmp").write_bytes(b"half a part")
+    (tmp_path / ROWS / ".part-000003.parquet.unfinished").write_bytes(b"half a part")
     with output(tmp_path):
         pass
     assert [file.name for file in (tmp_path / ROWS).iterdir()] == [part.name]
@@ -295,7 +295,7 @@ def test_files_of_others_beside_the_parts_in_another_form_are_kept_and_named(tmp
         parts = opened.files()
     folder = tmp_path / "csv"
     export(parts, folder, Form.csv)
-    (folder / ".part-000009.csv.tmp").touch()  # of a run that was killed
+    (folder / ".part-000009.csv.unfinished").touch()  # of a run that was killed
     export(parts, folder, Form.csv)
     assert [file.name for file in folder.iterdir()] == ["part-000001.csv"]
     for strange in (folder / "mine.csv", folder / "part-000002.csv.bak"):

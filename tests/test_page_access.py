@@ -14,7 +14,7 @@ import pytest
 from policy_topics.classifier import Classifier
 from serve.app import create_app
 from serve.page_files import FOLDER
-from tests.browser import Page, chips, listening, needs_chromium, opened, page_settings, read, texts
+from tests.browser import Page, chips, needs_chromium, opened, page_of, page_settings, read, texts
 from tests.service import FARMING, TEXT
 
 pytestmark = needs_chromium
@@ -27,7 +27,7 @@ def url(classifier: Classifier, tmp_path_factory: pytest.TempPathFactory) -> Ite
            "reason": "接近阈值 · near the threshold", "model": "1"}  # fmt: skip
     (folder / "queue.jsonl").write_text(json.dumps(row) + "\n", "utf-8")
     settings = page_settings(folder, feedback__queue=folder / "queue.jsonl")
-    with listening(create_app(settings, lambda: classifier)) as address:
+    with page_of(create_app(settings, lambda: classifier)) as address:
         yield address
 
 

@@ -14,7 +14,7 @@ from policy_topics.classifier import Classifier
 from policy_topics.feedback.corrections import Correction
 from policy_topics.feedback.store import Store
 from serve.app import create_app
-from tests.browser import Page, chips, listening, needs_chromium, opened, page_settings, read, texts
+from tests.browser import Page, chips, needs_chromium, opened, page_of, page_settings, read, texts
 from tests.service import DIGITAL, FARMING, SAFETY
 
 pytestmark = needs_chromium
@@ -37,7 +37,7 @@ def queue(tmp_path: Path) -> Path:
 @pytest.fixture
 def page(browser: Any, classifier: Classifier, tmp_path: Path, queue: Path) -> Iterator[Page]:
     settings = page_settings(tmp_path, feedback__queue=queue)
-    with listening(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
+    with page_of(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
         yield page
 
 
@@ -115,6 +115,7 @@ class TestCorrecting:
             page.keyboard.press("Enter")
         assert edited(editor) == ["energy", "health", "finance", "digital"]
         assert editor.locator("[role=combobox]").is_disabled() and "已有 4 个主题" in editor.inner_text()
+        assert page.evaluate("document.activeElement.ariaLabel") == f"去掉“{TOPICS['digital'].zh}”"
         editor.locator("[aria-label='将“金融”设为主要主题']").click()
         assert edited(editor) == ["finance", "energy", "health", "digital"] == chips(page, 1)
 
@@ -242,7 +243,7 @@ class TestStoring:
         self, browser: Any, classifier: Classifier, tmp_path: Path
     ) -> None:
         settings = page_settings(tmp_path, feedback__enabled=False)
-        with listening(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
+        with page_of(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
             page.wait_for_selector("#model:not(:empty)")
             read(page, FARMING)
             editor = correct(page)

@@ -15,9 +15,9 @@ from serve.app import create_app
 from tests.browser import (
     Page,
     chips,
-    listening,
     needs_chromium,
     opened,
+    page_of,
     page_settings,
     put,
     read,
@@ -117,7 +117,7 @@ def guarded(browser: Any, classifier: Classifier, tmp_path: Path) -> Iterator[tu
     """The page of a service that asks for a key, and one that it takes."""
     _, key = add_key(tmp_path / "keys.json", "analyst")
     settings = page_settings(tmp_path, serve__keys="required", serve__keys_file=tmp_path / "keys.json")
-    with listening(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
+    with page_of(create_app(settings, lambda: classifier)) as url, opened(browser, url) as page:
         yield page, key
 
 

@@ -12,7 +12,7 @@ import pytest
 from policy_topics.classifier import Classifier
 from policy_topics.segment import paragraphs
 from serve.app import create_app
-from tests.browser import Page, listening, needs_chromium, opened, page_settings, put, read, texts
+from tests.browser import Page, needs_chromium, opened, page_of, page_settings, put, read, texts
 
 pytestmark = needs_chromium
 
@@ -36,7 +36,7 @@ def long_text(count: int) -> str:
 @pytest.fixture
 def page(browser: Any, classifier: Classifier, tmp_path: Path) -> Iterator[Page]:
     app = create_app(page_settings(tmp_path), lambda: classifier)
-    with listening(app) as url, opened(browser, url) as page:
+    with page_of(app) as url, opened(browser, url) as page:
         yield page
 
 

@@ -12,7 +12,7 @@ from typing import IO, Any
 import pyarrow.parquet as pq
 
 from serve.archive.job import Form
-from serve.archive.output import explained, part_files, write_whole
+from serve.archive.output import explained, part_files, write_output
 
 _ROWS = 1000
 
@@ -41,7 +41,7 @@ def _write(part: Path, file: Path, form: Form) -> None:
         for line in lines:
             stream.write(line.encode())
 
-    write_whole(file, write)
+    write_output(file, write)
 
 
 def _json_lines(part: Path) -> Iterator[str]:

@@ -12,11 +12,10 @@ that it holds. What a run that was killed left behind, the next removes: tempora
 from __future__ import annotations
 
 import fcntl
-import os
 import re
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Self
@@ -24,7 +23,7 @@ from typing import IO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from policy_topics.durable import sync
+from policy_topics.durable import write_whole
 from serve.archive.faults import Duplicate, OutputError
 from serve.archive.ledger import FILE as LEDGER
 from serve.archive.ledger import Known, Ledger, Model, Span
@@ -177,7 +176,7 @@ class Output:
         self.ledger.forget(name)
 
     def _write(self, table: pa.Table, number: int) -> None:
-        write_whole(self._file(number), lambda stream: pq.write_table(table, stream, compression="zstd"))
+        write_output(self._file(number), lambda stream: pq.write_table(table, stream, compression="zstd"))
 
     def _file(self, number: int) -> Path:
         return self._parts / f"part-{number:06}.parquet"
@@ -215,7 +214,7 @@ def part_files(folder: Path, form: str) -> list[Path]:
     Raises:
         OutputError: something else is in it.
     """
-    own = re.compile(rf"part-\d+\.{form}|\.part-\d+\.{form}\.tmp")
+    own = re.compile(rf"part-\d+\.{form}|\.part-\d+\.{form}\.unfinished")
     with explained(folder):
         files = sorted(folder.iterdir())
     for file in files:
@@ -248,25 +247,14 @@ def explained(path: Path) -> Iterator[None]:
         ) from fault
 
 
-def write_whole(file: Path, write: Callable[[IO[bytes]], object]) -> None:
-    """Write a file so that it is there whole or not at all, and stays there when the power fails.
+def write_output(file: Path, content: str | Callable[[IO[bytes]], object]) -> None:
+    """As `write_whole`.
 
     Raises:
         OutputError: it cannot be written.
     """
-    temporary = file.with_name(f".{file.name}.tmp")
     with explained(file):
-        try:
-            with temporary.open("wb") as stream:
-                write(stream)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.rename(file)
-        except OSError:  # a full disk: what came of it would fill it further
-            with suppress(OSError):
-                temporary.unlink()
-            raise
-        sync(file.parent)
+        write_whole(file, content)
 
 
 def _claimed(folder: Path) -> IO[bytes]:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, Progress, ProgressColumn, Task
 from rich.text import Text
 
 from serve.archive.ledger import Model
-from serve.archive.output import write_whole
+from serve.archive.output import write_output
 from serve.archive.reading import Finished, SourceDone
 from serve.archive.scoring import Result, Scored
 
@@ -126,7 +126,7 @@ class RunProgress:
             "updated": datetime.now(UTC).isoformat(timespec="seconds"),
             "process": os.getpid(),
         }
-        write_whole(self._file, lambda stream: stream.write(json.dumps(status, indent=1).encode() + b"\n"))
+        write_output(self._file, json.dumps(status, indent=1) + "\n")
 
 
 class _Line(ProgressColumn):

@@ -16,7 +16,7 @@ from pydantic import BaseModel
 from configs.taxonomy import Taxonomy
 from serve.archive.faults import Fault
 from serve.archive.ledger import Ledger, Model
-from serve.archive.output import write_whole
+from serve.archive.output import write_output
 from serve.archive.progress import RunProgress
 
 QUARANTINE = "quarantine.jsonl"
@@ -117,10 +117,10 @@ def write_summary(summary: Summary, ledger: Ledger, taxonomy: Taxonomy, out: Pat
             line = {"input": name, "code": fault.code, "reason": fault.reason}
             stream.write(json.dumps(line, ensure_ascii=False).encode() + b"\n")
 
-    write_whole(out / QUARANTINE, report)
-    write_whole(out / "summary.json", lambda stream: stream.write(summary.model_dump_json(indent=1).encode() + b"\n"))
+    write_output(out / QUARANTINE, report)
+    write_output(out / "summary.json", summary.model_dump_json(indent=1) + "\n")
     page = _page(summary, taxonomy, list(islice(ledger.quarantine(), LISTED)))
-    write_whole(out / "summary.html", lambda stream: stream.write(page.encode()))
+    write_output(out / "summary.html", page)
 
 
 def _page(summary: Summary, taxonomy: Taxonomy, quarantine: list[tuple[str, Fault]]) -> str:

@@ -23,7 +23,7 @@ export function editor(paragraph, { document = null, storing, saveText = "save",
   const state = el("p", { class: "state", role: "status" });
   const retry = el("button", { type: "button", t: ["retry"], hidden: true, on: { click: () => store() } });
   const saving = el("button", { class: "primary", t: [saveText] });
-  const picker = pickerOf(id => change([...chosen(paragraph), id], ["added", { topic: () => name(id) }]), () => chosen(paragraph));
+  const picker = pickerOf(add, () => chosen(paragraph));
   const agreement = storing && consentOf();
 
   function change(topics, said) {
@@ -31,6 +31,11 @@ export function editor(paragraph, { document = null, storing, saveText = "save",
     show();
     tell(state, { text: said });
     onChange();
+  }
+
+  function add(id) {
+    change([...chosen(paragraph), id], ["added", { topic: () => name(id) }]);
+    (picker.field.disabled ? [...list.querySelectorAll(".remove")].at(-1) : picker.field).focus();
   }
 
   function remove(id, place) {
@@ -166,7 +171,6 @@ function pickerOf(onPick, taken) {
     field.value = "";
     close();
     onPick(topic);
-    field.focus();
   }
 
   function pressed(event) {
