@@ -30,7 +30,7 @@ SHARE = 8
 """A request fills at most this part of the queue, whatever its size: a long document alone neither is refused nor
 keeps others out."""
 
-NEXT = 16
+NEXT = 24
 """A batch takes from the requests of the next so many turns alone. More would fill it better, and let texts of a common
 length overtake those of a rare one again and again: the slowest answers would take much longer than most."""
 
