@@ -28,7 +28,7 @@ class Load(BaseModel):
     """What to ask of which server, and how hard.
 
     With `per_second`, requests start at that rate whatever becomes of those before them, as those of many people do;
-    without it each of `clients` asks as soon as it has its answer.
+    without it each of `clients` asks as soon as it has its answer, or after a refusal when that says so.
     """
 
     url: str
@@ -109,10 +109,10 @@ class _Clients:
 
     async def _one_after_the_other(self) -> None:
         while time.perf_counter() < self._end:
-            await self._ask()
+            await asyncio.sleep(await self._ask())
 
     async def _at_a_rate(self) -> None:
-        asking: set[asyncio.Task[None]] = set()
+        asking: set[asyncio.Task[float]] = set()
         start = time.perf_counter()
         for number in itertools.count():
             due = start + number / self._load.per_second
@@ -124,30 +124,31 @@ class _Clients:
             task.add_done_callback(asking.discard)
         await asyncio.gather(*asking)
 
-    async def _ask(self) -> None:
+    async def _ask(self) -> float:
+        """For how many seconds the client is to ask nothing now."""
         number, body = next(self._bodies)
         start = time.perf_counter()
-        status, text = await self._send(body)
+        status, text, wait = await self._send(body)
         now = time.perf_counter()
-        if status == BROKEN:
-            await asyncio.sleep(0.1)  # the server may be starting again
         if now < self._begin:
-            return
+            return wait
         self._statuses[status] += 1
         if status == 200:
             self._in_time += now <= self._end
             self._seconds.append(now - start)
             if self._load.keep_answers:
                 self._answers[number, text] += 1
+        return wait
 
-    async def _send(self, body: bytes) -> tuple[int, bytes]:
+    async def _send(self, body: bytes) -> tuple[int, bytes, float]:
+        """Status, answer, and for how many seconds to wait."""
         method = "POST" if body else "GET"
         headers = {"Content-Type": "application/json"} if body else None
         try:
             async with self._session.request(method, self._load.url, data=body or None, headers=headers) as answer:
-                return answer.status, await answer.read()
+                return answer.status, await answer.read(), float(answer.headers.get("Retry-After", 0))
         except (aiohttp.ClientError, TimeoutError):
-            return BROKEN, b""
+            return BROKEN, b"", 0.1  # the server may be starting again
 
 
 async def _main() -> None:

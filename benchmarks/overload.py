@@ -3,11 +3,11 @@
     python -m benchmarks.overload [--minutes 10] [--kill] [--threads 0] [--bundle FOLDER] [--texts TEXTS] [--json OUT]
     python -m benchmarks.overload --swap 20 …
 
-First as many clients ask as the queue holds, each again as soon as it has its answer: that is its capacity. Then
-requests come at twice that rate, whatever becomes of them. It shows the statuses, the seconds of accepted requests
-beside those at capacity (before and after, for the machine may be slower meanwhile), the worker's memory, and how soon
-afterwards a request is answered like on a quiet day. Every accepted answer is compared with what the library gives for
-that text.
+First as many clients ask as the queue holds, each again as soon as it has its answer, or after `Retry-After` where now
+and then one is refused: that is its capacity. Then requests come at twice that rate, whatever becomes of them. It shows
+the statuses, the seconds of accepted requests beside those at capacity (before and after, for the machine may be slower
+meanwhile), the worker's memory, and how soon afterwards a request is answered like on a quiet day. Every accepted
+answer is compared with what the library gives for that text.
 
 `--kill` ends the worker with SIGKILL midway; requests that it had taken are lost then, and only those. `--swap`
 promotes two versions in turn instead, while clients ask without ever filling the queue.

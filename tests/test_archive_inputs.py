@@ -171,3 +171,16 @@ def test_addresses_of_fsspec_are_listed_and_read() -> None:
         assert names("memory://bucket/a/plain.txt") == ["plain.txt"]
     finally:
         memory.rm("/bucket", recursive=True)
+
+
+def test_a_remote_file_gives_signs_of_life_while_it_is_fetched() -> None:
+    memory = fsspec.filesystem("memory")
+    content = os.urandom(3_500_000)
+    memory.pipe("/bucket/large.txt", content)
+    signs: list[None] = []
+    try:
+        with fetch(Source("memory://bucket/large.txt", "large.txt", len(content)), lambda: signs.append(None)) as file:
+            assert file.read() == content
+    finally:
+        memory.rm("/bucket", recursive=True)
+    assert len(signs) == 4  # one a megabyte

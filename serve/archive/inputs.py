@@ -11,7 +11,7 @@ import hashlib
 import os
 import stat
 import tempfile
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO, cast
@@ -78,8 +78,10 @@ def list_sources(addresses: Sequence[str], leave_out: Path) -> Iterator[Source]:
         )
 
 
-def fetch(source: Source) -> BinaryIO:
+def fetch(source: Source, alive: Callable[[], object] = lambda: None) -> BinaryIO:
     """The file, open at its start and seekable: itself if it is of this machine, else a temporary copy.
+
+    `alive` is called over and over while it is copied, which can take long.
 
     Raises:
         Unreachable: it cannot be opened, or is a folder that cannot be listed.
@@ -94,16 +96,17 @@ def fetch(source: Source) -> BinaryIO:
         import fsspec
 
         with fsspec.open(source.address, "rb") as stream:
-            return spool(cast(BinaryIO, stream))[0]
+            return spool(cast(BinaryIO, stream), alive)[0]
     except Exception as fault:  # whatever the file system's library raises
         raise Unreachable(f"cannot be opened: {_reason(fault)}. 无法打开。") from fault
 
 
-def spool(stream: BinaryIO) -> tuple[BinaryIO, str]:
-    """A seekable temporary copy, at its start, and its sha256 in hex."""
+def spool(stream: BinaryIO, alive: Callable[[], object] = lambda: None) -> tuple[BinaryIO, str]:
+    """A seekable temporary copy, at its start, and its sha256 in hex. `alive` is called at each megabyte."""
     copy = cast(BinaryIO, tempfile.SpooledTemporaryFile(IN_MEMORY))  # noqa: SIM115
     digest = hashlib.sha256()
     while block := stream.read(_BLOCK):
+        alive()
         digest.update(block)
         copy.write(block)
     copy.seek(0)

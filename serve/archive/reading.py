@@ -110,7 +110,7 @@ class Reader:
         self._skipped = 0
         self._come_to(source.name, None)
         try:
-            with fetch(source) as opened:
+            with fetch(source, self._alive) as opened:
                 file = cast(BinaryIO, _Watched(opened, self._alive))
                 kind = packed.container(file, source.name)
                 if kind:
