@@ -57,6 +57,7 @@ class ServeSettings(_Section):
     port: Annotated[int, Field(ge=1, le=65535)]
     timeout_seconds: Positive
     queue_tokens: Positive
+    queue_seconds: Annotated[float, Field(gt=0)]
     retry_after_seconds: Positive
     max_body_bytes: Positive
     max_items: Positive

@@ -35,7 +35,8 @@ NEXT = 24
 length overtake those of a rare one again and again: the slowest answers would take much longer than most."""
 
 RECENT = 0.9
-"""Weight of the batches so far beside the next one in the engine's speed: about the last ten count."""
+"""Weight of the batches so far beside the next one in the engine's speed: about the last ten behind which others waited
+count."""
 
 
 class Busy(Exception):
@@ -102,13 +103,15 @@ class Batcher:
         topics: width of the logits.
         batch_tokens: most tokens in a batch, padding included; a longer window runs alone.
         queue_tokens: tokens that may wait.
+        queue_seconds: what the engine would take longer for, as fast as it has been of late, may not wait either.
     """
 
-    def __init__(self, run: Run, topics: int, batch_tokens: int, queue_tokens: int) -> None:
+    def __init__(self, run: Run, topics: int, batch_tokens: int, queue_tokens: int, queue_seconds: float) -> None:
         self._run = run
         self._topics = topics
         self._batch_tokens = batch_tokens
         self._queue_tokens = queue_tokens
+        self._queue_seconds = queue_seconds
         self._share = max(1, queue_tokens // SHARE)
         self._turns: deque[_Request] = deque()
         self._waiting_tokens = 0
@@ -125,7 +128,7 @@ class Batcher:
 
     @property
     def waiting_seconds(self) -> float:
-        """What the engine takes for them, as fast as it has been of late; 0 before its first batch."""
+        """What the engine takes for them, as fast as it has been of late; 0 as long as nothing had to wait."""
         if not self._recent_tokens:
             return 0.0
         return self._waiting_tokens * self._recent_seconds / self._recent_tokens
@@ -173,8 +176,15 @@ class Batcher:
             self._count(request)
 
     def _check(self, tokens: int) -> None:
-        if self._taken_tokens + min(tokens, self._share) > self._queue_tokens:
+        if self._taken_tokens + min(tokens, self._share) > self._room():
             raise Busy
+
+    def _room(self) -> float:
+        """Tokens that may wait now. Where the engine is slow there is still room for two requests of any size."""
+        if not self._recent_tokens:
+            return self._queue_tokens
+        in_time = self._queue_seconds * self._recent_tokens / self._recent_seconds
+        return min(self._queue_tokens, max(in_time, 2 * self._share))
 
     def _count(self, request: _Request) -> None:
         """Bring the sums up to date with what waits of a request."""
@@ -229,7 +239,8 @@ class Batcher:
                 for piece in batch:
                     await self._run_batch([piece])
             return
-        self._recent_seconds = RECENT * self._recent_seconds + time.perf_counter() - start
-        self._recent_tokens = RECENT * self._recent_tokens + sum(map(len, windows))
+        if self._waiting_tokens:  # a text that came alone says nothing of how fast a queue is done: its batch is small
+            self._recent_seconds = RECENT * self._recent_seconds + time.perf_counter() - start
+            self._recent_tokens = RECENT * self._recent_tokens + sum(map(len, windows))
         for (request, index), row in answers:
             request.give(index, row)

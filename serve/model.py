@@ -173,6 +173,7 @@ class Model:
             len(classifier.bundle.taxonomy.topics),
             self._settings.engine.batch_tokens,
             self._settings.serve.queue_tokens,
+            self._settings.serve.queue_seconds,
         )
         if self._answering is None:
             _calm_garbage_collection()
@@ -205,8 +206,9 @@ class Model:
     def _busy(self) -> Problem:
         return Problem(
             "busy",
-            "The queue for the model is full (serve.queue_tokens); send the request again after `Retry-After`.",
-            "模型的等待队列已满（serve.queue_tokens），请按 Retry-After 稍后重试。",
+            "The queue for the model is full (serve.queue_tokens, serve.queue_seconds); send the request again after "
+            "`Retry-After`.",
+            "模型的等待队列已满（serve.queue_tokens、serve.queue_seconds），请按 Retry-After 稍后重试。",
             headers=self._retry_after(),
         )
 

@@ -16,6 +16,7 @@ from serve.batcher import Batcher, Busy
 TOPICS = 3
 BATCH_TOKENS = 64
 QUEUE_TOKENS = 800
+QUEUE_SECONDS = 60.0
 
 
 class Engine:
@@ -42,12 +43,12 @@ def text(first: int, *lengths: int) -> Tokenised:
     return Tokenised(tuple((first,) * length for length in lengths))
 
 
-def run(scene: Callable[[Batcher, Engine], Awaitable[None]]) -> Engine:
+def run(scene: Callable[[Batcher, Engine], Awaitable[None]], queue_seconds: float = QUEUE_SECONDS) -> Engine:
     """Play a scene with a batcher, and return the engine it had."""
     engine = Engine()
 
     async def play() -> None:
-        batcher = Batcher(engine.run, TOPICS, BATCH_TOKENS, QUEUE_TOKENS)
+        batcher = Batcher(engine.run, TOPICS, BATCH_TOKENS, QUEUE_TOKENS, queue_seconds)
         try:
             await asyncio.wait_for(scene(batcher, engine), 20)
         finally:
@@ -178,6 +179,31 @@ def test_a_full_queue_refuses_and_takes_again_when_there_is_room() -> None:
     run(scene)
 
 
+def test_no_more_waits_than_the_engine_does_in_time_as_fast_as_it_is() -> None:
+    async def scene(batcher: Batcher, engine: Engine) -> None:
+        async def refused(count: int, seconds: float) -> int:
+            """How many of so many requests of 50 tokens are, behind one that keeps the engine busy for so long."""
+            engine.open.clear()
+            before = len(engine.batches)
+            asked = [asyncio.create_task(batcher.submit([text(1, 50)]))]
+            await until_engine_runs(engine, before + 1)
+            asked += [asyncio.create_task(batcher.submit([text(1, 50)])) for _ in range(count)]
+            await asyncio.sleep(seconds)
+            engine.open.set()
+            done = await asyncio.gather(*asked, return_exceptions=True)
+            return sum(isinstance(each, Busy) for each in done)
+
+        assert await refused(10, 0) == 0
+        for _ in range(30):
+            await refused(1, 0.1)  # the first of the two takes 0.1 s, and the other waits
+        assert 2 <= await refused(10, 0) <= 8  # 0.6 s is enough for 6
+        for _ in range(6):
+            await refused(3, 0)  # it is fast again
+        assert await refused(10, 0) == 0
+
+    run(scene, queue_seconds=0.6)
+
+
 def test_a_request_larger_than_the_queue_is_taken_and_leaves_room_for_others() -> None:
     async def scene(batcher: Batcher, engine: Engine) -> None:
         engine.open.clear()
@@ -206,7 +232,9 @@ def test_what_waits_of_a_cancelled_request_is_dropped() -> None:
 
 def test_an_engine_that_answers_too_few_windows_fails_the_request() -> None:
     async def scene(batcher: Batcher, engine: Engine) -> None:
-        short = Batcher(lambda windows: np.zeros((0, TOPICS), np.float32), TOPICS, BATCH_TOKENS, QUEUE_TOKENS)
+        short = Batcher(
+            lambda windows: np.zeros((0, TOPICS), np.float32), TOPICS, BATCH_TOKENS, QUEUE_TOKENS, QUEUE_SECONDS
+        )
         with pytest.raises(ValueError):
             await short.submit([text(1, 8)])
         await short.close()
@@ -249,14 +277,14 @@ def test_what_waits_is_told_in_seconds_at_the_engines_speed() -> None:
     async def scene(batcher: Batcher, engine: Engine) -> None:
         assert batcher.waiting_seconds == 0
         engine.open.clear()
-        first = asyncio.create_task(batcher.submit([text(1, 50)]))
+        both = [asyncio.create_task(batcher.submit([text(1, 50)])) for _ in range(2)]
         await until_engine_runs(engine)
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.1)  # for which the first is run, and the second waits
         engine.open.set()
-        await first
+        await asyncio.gather(*both)
         engine.open.clear()
         running = asyncio.create_task(batcher.submit([text(1, 50)]))
-        await until_engine_runs(engine, 2)
+        await until_engine_runs(engine, 3)
         waiting = [asyncio.create_task(batcher.submit([text(1, 50)])) for _ in range(4)]
         while batcher.waiting_tokens < 200:
             await asyncio.sleep(0.001)
