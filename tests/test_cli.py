@@ -189,8 +189,7 @@ def test_every_command_of_the_readme_exists(run) -> None:  # type: ignore[no-unt
 def test_a_missing_package_is_named_with_the_command_that_installs_it(  # type: ignore[no-untyped-def]
     run, command: tuple[str, ...], missing: str, fix: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    for module in ("cli.score", "cli.suggest"):
-        monkeypatch.setattr(f"{module}.find_spec", lambda name: None if name == missing else True)
+    monkeypatch.setattr("cli.extras.find_spec", lambda name: None if name == missing else True)
     code, _, err = run(*command)
     assert code == 2
     assert f"{missing} is not installed; in the folder of policy-topics: {fix}" in err
