@@ -26,7 +26,7 @@ _UNPRINTABLE = re.compile(
 )
 
 # Here and below, a pattern that begins with the very character that it looks for costs next to nothing where there is
-# none; with a look behind first, it costs as much as all other cleaning of a clean text.
+# none; with looks behind first, three such patterns took a third of the time of cleaning.
 _SPACES = re.compile(r" (?: *(?=\n)|(?<=\n ) *|(?<=  ) *)")
 """A run of spaces but its first; all spaces at either end of a line."""
 _BLANK_LINES = re.compile(r"(?<=\n\n)\n+")
