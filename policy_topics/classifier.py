@@ -51,6 +51,12 @@ class Prediction:
         return self.topics[0].id if self.topics else None
 
 
+def of_each_text(logits: Logits, texts: Sequence[Tokenised]) -> list[Logits]:
+    """Logits of all windows of some texts, (windows, topics), as those of each text's windows."""
+    ends = np.cumsum([len(text.windows) for text in texts])
+    return np.split(logits, ends[:-1]) if texts else []
+
+
 def pool(logits: Logits) -> Logits:
     """Logits of one text, (topics,), out of those of its windows, (windows, topics).
 
@@ -83,15 +89,11 @@ class Classifier:
     def classify(self, texts: Sequence[str]) -> list[Prediction]:
         """Predictions for paragraphs, in their order. Texts may be dirty; they are cleaned."""
         tokenised = self.tokenise(texts)
-        return [
-            self.decode(logits, text.tokens) for logits, text in zip(self.logits(tokenised), tokenised, strict=True)
-        ]
+        return self.decode(self.logits(tokenised), tokenised)
 
     def logits(self, tokenised: Sequence[Tokenised]) -> list[Logits]:
         """Logits of each text's windows, (windows, topics) each: what `decode` takes."""
-        logits = self.run([window for text in tokenised for window in text.windows])
-        ends = np.cumsum([len(text.windows) for text in tokenised])
-        return np.split(logits, ends[:-1]) if tokenised else []
+        return of_each_text(self.run([window for text in tokenised for window in text.windows]), tokenised)
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
         """Clean the texts and turn them into windows of token ids."""
@@ -140,11 +142,20 @@ class Classifier:
     def _batches(self, windows: Sequence[Window], batching: Batching) -> Iterable[list[int]]:
         return batching([len(window) for window in windows], self.batch_tokens)
 
-    def decode(self, logits: Logits, tokens: int) -> Prediction:
-        """The prediction of one text out of the logits of its windows, (windows, topics)."""
-        ids, calibration = self._topic_ids, self.bundle.calibration
-        probabilities = calibration.probabilities(pool(logits))
-        over = np.flatnonzero(probabilities >= calibration.threshold)
-        best = sorted(over.tolist(), key=lambda i: -probabilities[i])[:MOST_TOPICS]
-        topics = tuple(TopicProbability(ids[i], round(float(probabilities[i]), 4)) for i in best)
-        return Prediction(probabilities, topics, tokens, len(logits))
+    def decode(self, logits: Sequence[Logits], tokenised: Sequence[Tokenised]) -> list[Prediction]:
+        """The predictions of texts out of the logits of their windows, (windows, topics) each."""
+        if not tokenised:
+            return []
+        calibration = self.bundle.calibration
+        probabilities = calibration.probabilities(np.stack([pool(each) for each in logits]))
+        over: list[list[int]] = [[] for _ in tokenised]
+        for row, topic in np.argwhere(probabilities >= calibration.threshold).tolist():
+            over[row].append(topic)
+        return [
+            Prediction(of_text, self._best(of_text, topics), text.tokens, len(text.windows))
+            for of_text, topics, text in zip(probabilities, over, tokenised, strict=True)
+        ]
+
+    def _best(self, probabilities: NDArray[np.float32], topics: Sequence[int]) -> tuple[TopicProbability, ...]:
+        best = sorted(topics, key=lambda topic: -probabilities[topic])[:MOST_TOPICS]
+        return tuple(TopicProbability(self._topic_ids[i], round(float(probabilities[i]), 4)) for i in best)

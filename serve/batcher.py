@@ -21,6 +21,7 @@ from itertools import islice
 
 import numpy as np
 
+from policy_topics.classifier import of_each_text
 from policy_topics.engine import Logits, most_rows, padded, rounded
 from policy_topics.tokeniser import Tokenised, Window
 
@@ -152,8 +153,7 @@ class Batcher:
         logits = np.empty((len(windows), self._topics), np.float32)
         if windows:
             await self._queue(_Request(windows, logits, asyncio.get_running_loop().create_future(), started))
-        ends = np.cumsum([len(paragraph.windows) for paragraph in paragraphs])
-        return np.split(logits, ends[:-1]) if paragraphs else []
+        return of_each_text(logits, paragraphs)
 
     async def close(self) -> None:
         """Give up what waits and let the engine thread end."""

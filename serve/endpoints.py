@@ -168,7 +168,7 @@ class Endpoints:
         options: Options,
         language: Language,
     ) -> list[Topics]:
-        predictions = [classifier.decode(own, text.tokens) for own, text in zip(logits, tokenised, strict=True)]
+        predictions = classifier.decode(logits, tokenised)
         self._metrics.predicted(predictions, classifier.bundle)
         return [topics_of(each, classifier.bundle.taxonomy, options, language) for each in predictions]
 

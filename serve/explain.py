@@ -98,7 +98,7 @@ class Explain:
             record.paragraphs, record.tokens = 1, sum(text.tokens for text in occlusion.tokenised)
             logits = await self._model.logits(answering, occlusion.tokenised, record)
             record.enter("decode")
-            whole = classifier.decode(logits[0], occlusion.tokenised[0].tokens)
+            (whole,) = classifier.decode(logits[:1], occlusion.tokenised[:1])
             probability = float(whole.probabilities[classifier.bundle.taxonomy.ids.index(asked.topic)])
             return Explanation(
                 model=model_name(classifier.bundle),

@@ -46,7 +46,7 @@ def test_every_format_gives_its_paragraphs(tmp_path: Path, name: str) -> None:
     read = read_bytes(tmp_path, name, GOOD[name]())
     assert read.faults == {}
     assert [text.replace(" ", "") for text in read.texts] == [FARMS, SCHOOLS]
-    assert [row.index for row in read.rows] == [0, 1]
+    assert [row.number for row in read.rows] == [0, 1]
     own_ids = any(ending in name for ending in TABLES)
     assert [row.id for row in read.rows] == (["a", "b"] if own_ids else [f"{name}#0", f"{name}#1"])
 
@@ -99,7 +99,7 @@ def test_a_converter_that_hangs_is_ended_with_all_that_it_started(
 def test_rows_that_cannot_be_read_are_counted_and_the_rest_is_taken(tmp_path: Path) -> None:
     lines = [json.dumps({"text": FARMS}), "{broken", "[]", '{"text": 5}', "", json.dumps({"text": SCHOOLS})]
     read = read_bytes(tmp_path, "rows.jsonl", "\n".join(lines).encode())
-    assert [(row.index, row.text) for row in read.rows] == [(0, FARMS), (4, SCHOOLS)]
+    assert [(row.number, row.text) for row in read.rows] == [(0, FARMS), (4, SCHOOLS)]
     (fault,) = read.finished["rows.jsonl"].faults
     assert fault.code == "bad_rows"
     assert "3 rows" in fault.reason
@@ -139,7 +139,7 @@ def test_a_row_with_bytes_that_fit_no_encoding_is_counted(tmp_path: Path, name: 
     table = {"rows.jsonl": '{"text": "%s"}\n' * 3, "rows.csv": "text\n" + "%s\n" * 3}[name]
     data = (table % (FARMS, f"{FARMS}?", SCHOOLS)).encode(encoding).replace(b"?", b"\xff")
     read = read_bytes(tmp_path, name, data)
-    assert [(row.index, row.text) for row in read.rows] == [(0, FARMS), (2, SCHOOLS)]
+    assert [(row.number, row.text) for row in read.rows] == [(0, FARMS), (2, SCHOOLS)]
     (fault,) = read.finished[name].faults
     assert fault.code == "bad_rows"
     assert "1 rows" in fault.reason and "fit no encoding" in fault.reason
@@ -155,7 +155,7 @@ def test_rows_in_front_of_a_fault_are_kept(tmp_path: Path) -> None:
     many = b"".join(json.dumps({"text": f"{n} {FARMS}"}).encode() + b"\n" for n in range(5000))
     read = read_bytes(tmp_path, "rows.jsonl.gz", gzip.compress(many)[:-2000])
     assert 1000 < len(read.rows) < 5000
-    assert [row.index for row in read.rows] == list(range(len(read.rows)))
+    assert [row.number for row in read.rows] == list(range(len(read.rows)))
     assert read.faults == {"rows.jsonl.gz": ["damaged"]}
 
 

@@ -53,7 +53,7 @@ def served(classifier: Classifier, rows: Sequence[LabelledParagraph]) -> tuple[J
         raise DataError("no paragraphs to measure on; name a file of labelled paragraphs, or set data.test_files")
     tokenised = classifier.tokenise([row.text for row in rows])
     windows = classifier.logits(tokenised)
-    predictions = [classifier.decode(each, text.tokens) for each, text in zip(windows, tokenised, strict=True)]
+    predictions = classifier.decode(windows, tokenised)
     given = [{topic.id for topic in prediction.topics} for prediction in predictions]
     judged = Judgement(
         probabilities=np.array([prediction.probabilities for prediction in predictions], np.float32),

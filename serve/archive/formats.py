@@ -16,7 +16,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO, cast
+from typing import Any, BinaryIO, NamedTuple, cast
 
 from policy_topics.documents import LARGEST_UNPACKED, decode, read_document
 from policy_topics.segment import paragraphs
@@ -45,13 +45,12 @@ class Input:
     file: BinaryIO
 
 
-@dataclass(frozen=True, slots=True)
-class Row:
-    """One paragraph to be scored. `index` counts the paragraphs or rows of its input from 0; `month` is `2021-05`."""
+class Row(NamedTuple):  # for the reason that `Tokenised` gives
+    """One paragraph to be scored. `number` counts the paragraphs or rows of its input from 0; `month` is `2021-05`."""
 
     id: str
     document: str
-    index: int
+    number: int
     text: str
     month: str | None
     source: str
@@ -117,7 +116,7 @@ def _table(records: Iterator[tuple[int, str, Mapping[str, Any]]], name: str, mos
             yield Row(
                 id=_string(fields.get("id")) or f"{name}#{index}",
                 document=_string(fields.get("document")) or name,
-                index=index,
+                number=index,
                 text=_SURROGATE.sub("\ufffd", text),
                 month=_month(_string(fields.get("date"))) or month,
                 source=_string(fields.get("source")) or folder,

@@ -112,7 +112,7 @@ class Output:
             primary = topics.ids[0] if topics.ids else None
             # fmt: off
             self._rows.append((
-                row.id, row.document, row.index, row.text, topics.ids, topics.probabilities, primary,
+                row.id, row.document, row.number, row.text, topics.ids, topics.probabilities, primary,
                 f"{self._model.name} {self._model.version}", self._model.taxonomy,
             ))
             # fmt: on

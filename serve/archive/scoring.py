@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from policy_topics.classifier import Classifier, Prediction
+from policy_topics.classifier import Classifier, Prediction, of_each_text
 from policy_topics.engine import batches_of_one_width
 from serve.archive.formats import Row
 from serve.archive.reading import Chunk, Finished, Message, Skipped, SourceDone
@@ -57,7 +57,7 @@ def score(pools: Iterable[Sequence[Message]], classifier: Classifier) -> Generat
 
 def predict(
     pools: Iterable[Sequence[Message]], classifier: Classifier
-) -> Generator[tuple[Sequence[Message], Iterator[Prediction]]]:
+) -> Generator[tuple[Sequence[Message], list[Prediction]]]:
     """Each pool with what the model makes of the rows of its chunks, in their order.
 
     The model is at the next pool while the caller is at this one, so that none of its threads waits for the caller.
@@ -90,12 +90,9 @@ class _Running:
         windows = [window for text in self._texts for window in text.windows]
         self._finish = classifier.begin(windows, threads, batches_of_one_width)
 
-    def predictions(self) -> Iterator[Prediction]:
+    def predictions(self) -> list[Prediction]:
         """Those of the pool's rows, once the model is done."""
-        logits, end = self._finish(), 0
-        for text in self._texts:
-            start, end = end, end + len(text.windows)
-            yield self._classifier.decode(logits[start:end], text.tokens)
+        return self._classifier.decode(of_each_text(self._finish(), self._texts), self._texts)
 
 
 def _topics(prediction: Prediction) -> Topics:
