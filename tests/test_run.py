@@ -104,7 +104,8 @@ def test_it_serves_through_bentoml_and_ends_with_ctrl_c(tiny_bundle: Path, tmp_p
             assert client.post("/classify", json={"items": [{"text": "推进高标准农田建设。"}]}).status_code == 200
             assert set(client.get("/docs.json").json()["paths"]) >= {"/classify", "/classify_document"}
             assert "text/html" in client.get("/").headers["content-type"]
-            assert client.get("/nowhere").json()["code"] == "not_found"
+            for nowhere in ("/nowhere", "/a%0Ab", "/page/a%0Ab/c"):
+                assert client.get(nowhere).json()["code"] == "not_found"
             assert "policy_topics_requests_total" in client.get("/metrics").text
         server.send_signal(signal.SIGINT)
         assert server.wait(60) == 0
