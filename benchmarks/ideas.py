@@ -1,4 +1,4 @@
-"""What ideas for fine-tuning are worth: each beside fine-tuning as it is, on the same paragraphs, three seeds each.
+"""What ideas for fine-tuning are worth: each beside fine-tuning with none, on the same paragraphs, three seeds each.
 
     python -m benchmarks.ideas --train TRAIN.jsonl --dev DEV.jsonl --backbone FOLDER --work FOLDER [--rows 2500]
     python -m benchmarks.ideas --work FOLDER --only-table
@@ -46,8 +46,7 @@ LAYER_DECAY = 0.8
 """Of the learning rate from one layer to the one below it."""
 EFFECTIVE_BETA = 0.999
 """Cui et al. 2019 try 0.9 to 0.9999."""
-ASYMMETRIC_FOCUS, ASYMMETRIC_MARGIN = 4, 0.05
-"""Of negatives, as Ridnik et al. 2021 recommend; their focus of positives is 0."""
+POSITIVE_POWER = 0.5
 RDROP_WEIGHT = 1.0
 """Alpha of Wu et al. 2021, who take 0.1 to 1 for classification."""
 
@@ -84,22 +83,20 @@ class EffectiveNumbers(Plain):
         return functional.binary_cross_entropy_with_logits(logits, labels.float(), weights)
 
 
-class AsymmetricLoss(Plain):
-    """Negatives that are easy count less, and those with a probability under the margin not at all.
-
-    Ridnik et al. 2021, "Asymmetric Loss For Multi-Label Classification".
-    """
+class PositiveWeights(Plain):
+    """The positives of a topic weigh more, the rarer they are: by a power of how many negatives there are to each."""
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
+        labels = np.array(parts["train_dataset"]["labels"])
+        positives = np.maximum(labels.sum(axis=0), 1)
+        self._weights = torch.from_numpy(((len(labels) - positives).clip(1) / positives) ** POSITIVE_POWER).float()
         self.compute_loss_func = self._loss
 
-    @staticmethod
-    def _loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+    def _loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
         logits = outputs.logits.float()
-        shifted = (logits.sigmoid() - ASYMMETRIC_MARGIN).clamp(min=0)
-        of_negatives = shifted**ASYMMETRIC_FOCUS * torch.log1p(-shifted)
-        return -torch.where(labels > 0.5, functional.logsigmoid(logits), of_negatives).mean()
+        weights = self._weights.to(logits.device)
+        return functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weights)
 
 
 class LayerwiseDecay(Plain):
@@ -156,9 +153,9 @@ class Idea:
 
 IDEAS = {
     PLAIN: Idea(),
-    "positive weights": Idea(keys={"positive_weight_power": 0.5}),
+    "positive weights": Idea(PositiveWeights),
     "effective numbers": Idea(EffectiveNumbers),
-    "asymmetric loss": Idea(AsymmetricLoss),
+    "asymmetric loss": Idea(keys={"loss": "asymmetric"}),
     "layer-wise decay": Idea(LayerwiseDecay),
     "256 tokens": Idea(keys={"max_tokens": 256}),
     "512 tokens": Idea(keys={"max_tokens": 512}),
@@ -209,7 +206,7 @@ def _measure(arguments: argparse.Namespace, console: Console) -> None:
     """Train and judge what is not done yet."""
     taxonomy = load_taxonomy()
     keys = {"backbone": str(arguments.backbone.absolute()), "epochs": arguments.epochs}
-    keys |= {"batch_paragraphs": arguments.batch, "learning_rate": arguments.learning_rate}
+    keys |= {"batch_paragraphs": arguments.batch, "learning_rate": arguments.learning_rate, "loss": "cross_entropy"}
     settings = load_settings(flags={f"finetune.{key}": value for key, value in keys.items()})
     train, dev = read_data(arguments.train, arguments.dev, arguments.rows, settings, taxonomy)
     claim(arguments.work, {**keys, "train": data_fingerprint(train), "dev": data_fingerprint(dev)})

@@ -127,7 +127,7 @@ class FinetuneSettings(_Section):
     weight_decay: Annotated[float, Field(ge=0)]
     dropout: Annotated[float, Field(ge=0, lt=1)]
     max_tokens: Positive
-    positive_weight_power: Share
+    loss: Literal["asymmetric", "cross_entropy"]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
 
 

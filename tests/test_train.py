@@ -18,7 +18,6 @@ from policy_topics.errors import DataError, TrainingError
 from policy_topics.registry import open_registry
 from tests import tiny
 from tests.little_training import TAXONOMY, rows_of, write
-from train import finetune as finetuning
 from train import pipeline
 from train.dataset import as_dataset, read
 from train.evaluate import evaluate
@@ -257,17 +256,6 @@ def test_nothing_to_train_on_or_to_calibrate_on_is_said_before_training(little: 
     no_topic = little.data.model_copy(update={"dev_files": (bare,)})
     with pytest.raises(TrainingError, match="no dev paragraph carries a topic"):
         train(little.model_copy(update={"data": no_topic}), TAXONOMY, tmp_path / "m", tmp_path / "w", print)
-
-
-def test_loss_weights_raise_the_cost_of_missing_a_rare_topic() -> None:
-    import numpy as np
-    import torch
-    from transformers.modeling_outputs import SequenceClassifierOutput
-
-    labels = np.array([[1, 0]] * 9 + [[1, 1]], np.float32)
-    missed = SequenceClassifierOutput(logits=torch.tensor([[5.0, -5.0]]))
-    plain, weighted = (finetuning._loss(labels, power)(missed, torch.ones(1, 2)) for power in (0.0, 0.5))
-    assert weighted > 2 * plain
 
 
 def test_engine_settings_choose_the_engine(trained: Path) -> None:

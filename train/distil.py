@@ -123,12 +123,12 @@ def ensemble(
     teachers: Sequence[Path],
     engine: EngineSettings,
 ) -> Probabilities:
-    """Probabilities of the mean of the teachers and a linear model, which counts as much as all of them together."""
+    """Probabilities of the mean of a linear model and the teachers, each of which counts alike."""
     everything = [row.text for row in dev] + list(texts)
     labels = label_matrix(dev, taxonomy)
     linear = _log_odds(linear_scores(rows, everything, taxonomy), labels)
     read = [_log_odds(_scores(teacher, everything, taxonomy, engine), labels) for teacher in teachers]
-    mean = (linear + np.mean(read, axis=0)) / 2 if read else linear
+    mean = np.mean([linear, *read], axis=0)
     calibration = fit_calibration(mean[: len(dev)], labels)
     return calibration.probabilities(mean[len(dev) :])
 

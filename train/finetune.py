@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
 from torch import nn
-from torch.nn import functional
 from transformers import (
     AutoConfig,
     AutoModelForSequenceClassification,
@@ -34,8 +33,9 @@ from configs.settings import FinetuneSettings, resolve
 from configs.taxonomy import Taxonomy
 from policy_topics.errors import TrainingError
 from train import processes
-from train.calibrate import fit_thresholds
+from train.calibrate import fit_calibration
 from train.hardware import device, has_bf16
+from train.losses import LOSSES
 from train.metrics import f1_scores
 from train.progress import Figures, Progress, Say
 from train.runs import claim, write_json
@@ -138,7 +138,7 @@ def _finetune_seed(
         train_dataset=_tokenise(train, tokenizer, settings.max_tokens),
         eval_dataset=_tokenise(dev, tokenizer, settings.max_tokens),
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
-        compute_loss_func=_loss(np.array(train["labels"], np.float32), settings.positive_weight_power),
+        compute_loss_func=_loss(LOSSES[settings.loss]),
         compute_metrics=_macro_f1,
         callbacks=[EarlyStoppingCallback(settings.patience), progress],
     )
@@ -262,21 +262,19 @@ def _tokenise(data: Dataset, tokenizer: PreTrainedTokenizerBase, max_tokens: int
     return data.map(encode, batched=True, remove_columns=data.column_names)
 
 
-def _loss(labels: np.ndarray, power: float) -> Callable[..., torch.Tensor]:
-    """Binary cross-entropy; with `power` over 0 the positives of rare topics weigh more."""
-    positives = np.maximum(labels.sum(axis=0), 1)
-    weight = torch.from_numpy(((len(labels) - positives).clip(1) / positives) ** power).float()
+def _loss(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
+    """A loss in the form that the trainer calls."""
 
-    def loss(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs.logits.float()
-        return functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weight.to(logits.device))
+    def of_outputs(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        return loss(outputs.logits.float(), labels.float())
 
-    return loss
+    return of_outputs
 
 
 def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:
-    probabilities = 1 / (1 + np.exp(-np.asarray(prediction.predictions)))
-    probabilities = probabilities.astype(np.float32)
+    """Of what a bundle would give: calibrated, for a loss may leave probabilities far from what they say."""
+    logits = np.asarray(prediction.predictions, np.float32)
     labels = np.asarray(prediction.label_ids) > 0.5
-    f1 = f1_scores(probabilities >= fit_thresholds(probabilities, labels), labels)
+    calibration = fit_calibration(logits, labels)
+    f1 = f1_scores(calibration.probabilities(logits) >= calibration.threshold, labels)
     return {"macro_f1": float(f1[labels.any(axis=0)].mean())}
