@@ -47,6 +47,7 @@ LAYER_DECAY = 0.8
 EFFECTIVE_BETA = 0.999
 """Cui et al. 2019 try 0.9 to 0.9999."""
 POSITIVE_POWER = 0.5
+"""Of how many negatives there are to each positive: the square root."""
 RDROP_WEIGHT = 1.0
 """Alpha of Wu et al. 2021, who take 0.1 to 1 for classification."""
 

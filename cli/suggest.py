@@ -100,7 +100,8 @@ class _Fresh:
         if not prediction.windows:
             return
         text = clean(row.text).text
-        paragraph = Unlabelled(row.id, text, row.document, prediction.probabilities)
+        # A copy: what is kept would keep the probabilities of all paragraphs that the model was at with it.
+        paragraph = Unlabelled(row.id, text, row.document, prediction.probabilities.copy())
         self._waiting.append((clean_sha256(text), paragraph))
         if len(self._waiting) >= _LOOKED_UP:
             self.look_up()

@@ -51,7 +51,7 @@ class Prediction:
         return self.topics[0].id if self.topics else None
 
 
-def of_each_text(logits: Logits, texts: Sequence[Tokenised]) -> list[Logits]:
+def split_by_text(logits: Logits, texts: Sequence[Tokenised]) -> list[Logits]:
     """Logits of all windows of some texts, (windows, topics), as those of each text's windows."""
     ends = np.cumsum([len(text.windows) for text in texts])
     return np.split(logits, ends[:-1]) if texts else []
@@ -93,7 +93,7 @@ class Classifier:
 
     def logits(self, tokenised: Sequence[Tokenised]) -> list[Logits]:
         """Logits of each text's windows, (windows, topics) each: what `decode` takes."""
-        return of_each_text(self.run([window for text in tokenised for window in text.windows]), tokenised)
+        return split_by_text(self.run([window for text in tokenised for window in text.windows]), tokenised)
 
     def tokenise(self, texts: Sequence[str]) -> list[Tokenised]:
         """Clean the texts and turn them into windows of token ids."""
@@ -143,7 +143,10 @@ class Classifier:
         return batching([len(window) for window in windows], self.batch_tokens)
 
     def decode(self, logits: Sequence[Logits], tokenised: Sequence[Tokenised]) -> list[Prediction]:
-        """The predictions of texts out of the logits of their windows, (windows, topics) each."""
+        """The predictions of texts out of the logits of their windows, (windows, topics) each.
+
+        A text's is the same to the last bit whatever texts are beside it; archives rely on that.
+        """
         if not tokenised:
             return []
         calibration = self.bundle.calibration

@@ -19,7 +19,7 @@ Window = tuple[int, ...]
 class Tokenised(NamedTuple):
     """One text as windows: one, as a rule; more if it is longer than the encoder takes; none if it has no word.
 
-    A tuple, for it goes from process to process by the million: a dataclass takes three times as long to pickle.
+    A tuple, for it goes from process to process by the million, and a dataclass takes longer to pickle.
     """
 
     windows: tuple[Window, ...]

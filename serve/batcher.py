@@ -21,7 +21,7 @@ from itertools import islice
 
 import numpy as np
 
-from policy_topics.classifier import of_each_text
+from policy_topics.classifier import split_by_text
 from policy_topics.engine import Logits, most_rows, padded, rounded
 from policy_topics.tokeniser import Tokenised, Window
 
@@ -153,7 +153,7 @@ class Batcher:
         logits = np.empty((len(windows), self._topics), np.float32)
         if windows:
             await self._queue(_Request(windows, logits, asyncio.get_running_loop().create_future(), started))
-        return of_each_text(logits, paragraphs)
+        return split_by_text(logits, paragraphs)
 
     async def close(self) -> None:
         """Give up what waits and let the engine thread end."""

@@ -51,7 +51,7 @@ class PolicyTopics:
 
 
 class _LineBreaks:
-    """Has our app answer a path with a line break, too: no route of BentoML matches one, and its 404 is not ours."""
+    """Has our app answer a path with a line break in it, too: BentoML's routes match none, and its 404 is not ours."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._others = app

@@ -75,7 +75,7 @@ def test_the_model_is_at_the_next_pool_while_the_caller_is_at_one(counted: Class
     pools = predict(iter([[chunk(counted, "a", TEXTS[:2])], [chunk(counted, "b", TEXTS[:2])]]), counted)
     messages, predictions = next(pools)
     assert counting.third.wait(10)  # of the second pool, which nobody has asked for
-    assert len(list(predictions)) == 2
+    assert len(predictions) == 2
     assert [each.name for each in messages if isinstance(each, Chunk)] == ["a"]
 
 

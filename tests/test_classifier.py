@@ -52,6 +52,15 @@ def test_a_text_has_the_same_answer_whatever_is_beside_it(classifier: Classifier
         np.testing.assert_allclose(one.probabilities, other.probabilities, atol=1e-4)
 
 
+def test_what_is_decoded_together_is_decoded_as_alone_to_the_last_bit(classifier: Classifier) -> None:
+    tokenised = classifier.tokenise([*TEXTS, "", "".join(TEXTS)] * 9)
+    logits = classifier.logits(tokenised)
+    alone = [classifier.decode([own], [text])[0] for own, text in zip(logits, tokenised, strict=True)]
+    for one, other in zip(alone, classifier.decode(logits, tokenised), strict=True):
+        assert one.probabilities.tobytes() == other.probabilities.tobytes()
+        assert (one.topics, one.tokens, one.windows) == (other.topics, other.tokens, other.windows)
+
+
 def test_dirty_text_is_cleaned_first(classifier: Classifier) -> None:
     dirty, clean = classifier.classify(
         ["會(huì)議強(qiáng)調(diào),要抓好糧食生產(chǎn)。", "会议强调，要抓好粮食生产。"]

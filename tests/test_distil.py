@@ -11,6 +11,7 @@ import pytest
 from configs.settings import Settings, load_settings
 from configs.taxonomy import load_taxonomy
 from policy_topics.errors import TrainingError
+from train import distil
 from train.dataset import LabelledParagraph, as_dataset
 from train.distil import ensemble, sample_paragraphs, soft_paragraphs
 from train.finetune import finetune
@@ -47,10 +48,10 @@ def settings_for(corpus: Path | None, **changes: object) -> Settings:
 
 
 def test_paragraphs_of_the_corpus_come_once_and_the_same_every_time(corpus: Path) -> None:
-    distil = settings_for(corpus).distil
-    texts = sample_paragraphs(distil, [])
+    settings = settings_for(corpus).distil
+    texts = sample_paragraphs(settings, [])
     assert len(texts) == len(set(texts)) == 20
-    assert texts == sample_paragraphs(distil, [])
+    assert texts == sample_paragraphs(settings, [])
     assert "太短。" not in texts
 
 
@@ -74,6 +75,21 @@ def test_a_bundle_can_be_a_teacher(tiny_bundle: Path) -> None:
     engine = load_settings(flags={"engine.threads": 1}).engine
     both = ensemble([SCHOOL], rows("练", 8), rows("校", 4), TAXONOMY, [tiny_bundle], engine)
     assert not np.allclose(alone, both)
+
+
+def test_the_linear_model_counts_as_one_of_the_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
+    dev, topics = rows("校", 4), len(TAXONOMY.ids)
+    scores = {name: np.full((len(dev) + 1, topics), said, np.float32) for name, said in [("a", 1.0), ("b", 2.0)]}
+    monkeypatch.setattr(distil, "_log_odds", lambda scores, labels: scores)
+    monkeypatch.setattr(distil, "linear_scores", lambda *_: np.full((len(dev) + 1, topics), 6.0, np.float32))
+    monkeypatch.setattr(distil, "_scores", lambda teacher, *_: scores[teacher.name])
+    given: list[np.ndarray] = []
+    fitted = distil.fit_calibration
+    monkeypatch.setattr(
+        distil, "fit_calibration", lambda logits, labels: given.append(logits) or fitted(logits, labels)
+    )
+    ensemble([SCHOOL], rows("练", 8), dev, TAXONOMY, [Path("a"), Path("b")], load_settings().engine)
+    assert np.unique(given[-1]).tolist() == [3.0]
 
 
 def test_soft_paragraphs_are_kept_for_a_training_that_goes_on(corpus: Path, tmp_path: Path) -> None:

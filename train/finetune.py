@@ -53,7 +53,7 @@ _DROPOUTS = (
 
 @dataclass(frozen=True, slots=True)
 class Finetuned:
-    """A fine-tuned model: its folder and its macro-F1 on dev, at the thresholds that suit dev best."""
+    """A fine-tuned model: its folder and its macro-F1 on dev, calibrated on dev."""
 
     model: Path
     seed: int
@@ -272,7 +272,7 @@ def _loss(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callabl
 
 
 def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:
-    """Of what a bundle would give: calibrated, for a loss may leave probabilities far from what they say."""
+    """Of what a bundle would give: calibrated, for a loss may leave the raw sigmoid far from that."""
     logits = np.asarray(prediction.predictions, np.float32)
     labels = np.asarray(prediction.label_ids) > 0.5
     calibration = fit_calibration(logits, labels)

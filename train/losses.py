@@ -20,6 +20,9 @@ def asymmetric(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     Most topics of most paragraphs are easy negatives, and in cross-entropy they outweigh the few positives (Ridnik et
     al. 2021, "Asymmetric Loss For Multi-Label Classification", arXiv:2009.14119). A paragraph whose labels are
     probabilities gets cross-entropy, which alone is least where the model gives those.
+
+    Of a negative that the model takes for a sure positive there is little gradient: the authors count on such being
+    labelled wrongly.
     """
     shifted = (logits.sigmoid() - _MARGIN).clamp(min=0)
     of_negatives = -(shifted**_FOCUS) * torch.log1p(-shifted)

@@ -7,7 +7,7 @@ from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
 
-from policy_topics.classifier import Classifier, Prediction, of_each_text
+from policy_topics.classifier import Classifier, Prediction, split_by_text
 from policy_topics.engine import batches_of_one_width
 from serve.archive.formats import Row
 from serve.archive.reading import Chunk, Finished, Message, Skipped, SourceDone
@@ -92,7 +92,7 @@ class _Running:
 
     def predictions(self) -> list[Prediction]:
         """Those of the pool's rows, once the model is done."""
-        return self._classifier.decode(of_each_text(self._finish(), self._texts), self._texts)
+        return self._classifier.decode(split_by_text(self._finish(), self._texts), self._texts)
 
 
 def _topics(prediction: Prediction) -> Topics:
