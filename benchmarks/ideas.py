@@ -20,11 +20,13 @@ import shutil
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torch import nn
@@ -36,6 +38,7 @@ from configs.settings import HOME, load_settings, override
 from configs.taxonomy import load_taxonomy
 from train.dataset import data_fingerprint
 from train.hardware import quiet
+from train.losses import for_trainer
 from train.metrics import Metrics
 from train.runs import claim, write_json
 
@@ -73,15 +76,9 @@ class EffectiveNumbers(Plain):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        counts = np.maximum(np.array(parts["train_dataset"]["labels"]).sum(axis=0), 1)
-        weights = 1 / (1 - EFFECTIVE_BETA**counts)
-        self._weights = torch.from_numpy(weights / weights.mean()).float()
-        self.compute_loss_func = self._loss
-
-    def _loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs.logits.float()
-        weights = self._weights.to(logits.device)
-        return functional.binary_cross_entropy_with_logits(logits, labels.float(), weights)
+        weights = 1 / (1 - EFFECTIVE_BETA ** _positives(parts))
+        on_device = torch.from_numpy(weights / weights.mean()).float().to(self.args.device)
+        self.compute_loss_func = for_trainer(partial(functional.binary_cross_entropy_with_logits, weight=on_device))
 
 
 class PositiveWeights(Plain):
@@ -89,15 +86,16 @@ class PositiveWeights(Plain):
 
     def __init__(self, **parts: Any) -> None:
         super().__init__(**parts)
-        labels = np.array(parts["train_dataset"]["labels"])
-        positives = np.maximum(labels.sum(axis=0), 1)
-        self._weights = torch.from_numpy(((len(labels) - positives).clip(1) / positives) ** POSITIVE_POWER).float()
-        self.compute_loss_func = self._loss
+        positives = _positives(parts)
+        weights = ((len(parts["train_dataset"]) - positives).clip(1) / positives) ** POSITIVE_POWER
+        on_device = torch.from_numpy(weights).float().to(self.args.device)
+        self.compute_loss_func = for_trainer(partial(functional.binary_cross_entropy_with_logits, pos_weight=on_device))
 
-    def _loss(self, outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        logits = outputs.logits.float()
-        weights = self._weights.to(logits.device)
-        return functional.binary_cross_entropy_with_logits(logits, labels.float(), pos_weight=weights)
+
+def _positives(parts: Mapping[str, Any]) -> NDArray[np.float64]:
+    """How many paragraphs of a trainer's data carry each topic, one at least."""
+    positives: NDArray[np.float64] = np.array(parts["train_dataset"]["labels"]).sum(axis=0).clip(1)
+    return positives
 
 
 class LayerwiseDecay(Plain):

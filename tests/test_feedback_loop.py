@@ -19,14 +19,14 @@ from policy_topics.classifier import Classifier
 from policy_topics.registry import promotion_mark, served_bundle
 from serve.app import create_app
 from tests import tiny
-from tests.little_training import rows_of, write
+from tests.little_training import SUBJECTS, rows_of, write
 from tests.service import classify, serving
 from tests.test_takeover import until
 
 SCHOOL_BUS = [
     f"{verb}校车接送线路和停靠站点{number}处。" for verb in ("规范", "扩大", "检查", "改善") for number in range(8)
 ]
-"""What no training paragraph speaks of: two people say that it is transport and not what the model takes it for."""
+"""What no training paragraph speaks of: people say that it is a topic that the model does not take it for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,9 +89,11 @@ def service(house: House, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClien
 
 def test_a_correction_is_learnt(house: House, service: TestClient) -> None:
     before = classify(service, *SCHOOL_BUS)
-    assert [result["primary"] for result in before].count("transport") < len(SCHOOL_BUS) // 2
+    given = [result["primary"] for result in before]
+    right = min(SUBJECTS, key=given.count)  # what so small a model makes of texts unlike its own is chance
+    assert given.count(right) < len(SCHOOL_BUS) // 2
     corrections = [
-        {"id": str(uuid4()), "text": text, "new": ["transport"],
+        {"id": str(uuid4()), "text": text, "new": [right],
          "old": [{"id": topic["id"], "probability": topic["probability"]} for topic in result["topics"]]}
         for text, result in zip(SCHOOL_BUS, before, strict=True)
     ]  # fmt: skip
@@ -106,4 +108,4 @@ def test_a_correction_is_learnt(house: House, service: TestClient) -> None:
 
     until(lambda: service.get("/model").json()["version"] == version, 60)
     after = classify(service, *SCHOOL_BUS)
-    assert [result["primary"] for result in after].count("transport") == len(SCHOOL_BUS)
+    assert [result["primary"] for result in after].count(right) == len(SCHOOL_BUS)

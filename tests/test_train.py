@@ -6,9 +6,10 @@ import json
 import os
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoModelForSequenceClassification, Trainer, TrainerState
 
 from cli import training
 from configs.settings import HOME, EngineSettings, Settings, load_settings
@@ -153,6 +154,23 @@ def test_several_seeds_give_several_models_the_best_first(little: Settings, tmp_
     models = finetune(*data, TAXONOMY, two, tmp_path)
     assert {model.seed for model in models} == {1, 2}
     assert models[0].macro_f1 >= models[1].macro_f1
+
+
+def test_of_checkpoints_that_are_equally_good_the_last_is_kept(little: Settings, tmp_path: Path) -> None:
+    kept: list[TrainerState] = []
+
+    class Noted(Trainer):
+        def train(self, *given: Any, **more: Any) -> Any:
+            done = super().train(*given, **more)
+            kept.append(self.state)
+            return done
+
+    data = [as_dataset(read(files, TAXONOMY), TAXONOMY) for files in (little.data.files, little.data.dev_files)]
+    finetune(*data, TAXONOMY, little.finetune, tmp_path, trainer=Noted)
+    (state,) = kept
+    best = [each["step"] for each in state.log_history if each.get("eval_macro_f1") == state.best_metric]
+    assert len(best) > 1
+    assert state.best_global_step == best[-1]
 
 
 def test_training_paragraphs_that_stand_in_the_test_set_are_left_out_and_named(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +24,9 @@ from transformers import (
     PrinterCallback,
     ProgressCallback,
     Trainer,
+    TrainerCallback,
+    TrainerControl,
+    TrainerState,
     TrainingArguments,
 )
 from transformers.trainer_utils import get_last_checkpoint
@@ -35,7 +37,7 @@ from policy_topics.errors import TrainingError
 from train import processes
 from train.calibrate import fit_calibration
 from train.hardware import device, has_bf16
-from train.losses import LOSSES
+from train.losses import LOSSES, for_trainer
 from train.metrics import f1_scores
 from train.progress import Figures, Progress, Say
 from train.runs import claim, write_json
@@ -138,9 +140,9 @@ def _finetune_seed(
         train_dataset=_tokenise(train, tokenizer, settings.max_tokens),
         eval_dataset=_tokenise(dev, tokenizer, settings.max_tokens),
         data_collator=DataCollatorWithPadding(tokenizer, pad_to_multiple_of=8),
-        compute_loss_func=_loss(LOSSES[settings.loss]),
+        compute_loss_func=for_trainer(LOSSES[settings.loss]),
         compute_metrics=_macro_f1,
-        callbacks=[EarlyStoppingCallback(settings.patience), progress],
+        callbacks=[EarlyStoppingCallback(settings.patience), _LastOfEquals(), progress],
     )
     for theirs in (PrinterCallback, ProgressCallback):
         trainer.remove_callback(theirs)
@@ -155,6 +157,15 @@ def _finetune_seed(
         write_json(folder / _DONE, done)
         shutil.rmtree(checkpoints)
     processes.wait()
+
+
+class _LastOfEquals(TrainerCallback):
+    """Of checkpoints that are equally good on dev the last is the best: the trainer would keep the first, which may not
+    have learnt yet what dev does not ask."""
+
+    def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
+        if given["metrics"].get(f"eval_{args.metric_for_best_model}") == state.best_metric:
+            state.best_global_step = state.global_step
 
 
 def _last_checkpoint(folder: Path) -> str | None:
@@ -260,15 +271,6 @@ def _tokenise(data: Dataset, tokenizer: PreTrainedTokenizerBase, max_tokens: int
         return {**encoded, "labels": rows["labels"]}
 
     return data.map(encode, batched=True, remove_columns=data.column_names)
-
-
-def _loss(loss: Callable[[torch.Tensor, torch.Tensor], torch.Tensor]) -> Callable[..., torch.Tensor]:
-    """A loss in the form that the trainer calls."""
-
-    def of_outputs(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
-        return loss(outputs.logits.float(), labels.float())
-
-    return of_outputs
 
 
 def _macro_f1(prediction: EvalPrediction) -> dict[str, float]:

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import torch
 from torch.nn import functional
+
+Loss = Callable[[torch.Tensor, torch.Tensor], torch.Tensor]
 
 _FOCUS, _MARGIN = 4, 0.05
 """Of negatives, as Ridnik et al. 2021 recommend; their focus of positives is 0."""
@@ -32,4 +37,13 @@ def asymmetric(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
     return torch.where(are_labels, of_labels, of_probabilities).mean()
 
 
-LOSSES = {"asymmetric": asymmetric, "cross_entropy": cross_entropy}
+def for_trainer(loss: Loss) -> Callable[..., torch.Tensor]:
+    """A loss in the form that the trainer of `transformers` calls."""
+
+    def of_outputs(outputs: Any, labels: torch.Tensor, num_items_in_batch: Any = None) -> torch.Tensor:
+        return loss(outputs.logits.float(), labels.float())
+
+    return of_outputs
+
+
+LOSSES: dict[str, Loss] = {"asymmetric": asymmetric, "cross_entropy": cross_entropy}
