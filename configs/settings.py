@@ -128,6 +128,7 @@ class FinetuneSettings(_Section):
     dropout: Annotated[float, Field(ge=0, lt=1)]
     max_tokens: Positive
     loss: Literal["asymmetric", "cross_entropy"]
+    start_share: Annotated[float, Field(ge=0, lt=1)]
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)]
 
 
@@ -136,6 +137,7 @@ class DistilSettings(_Section):
     paragraphs: Positive
     source_weights: dict[str, Share]
     teachers: tuple[Path, ...]
+    seed: Seed
 
 
 class ExportSettings(_Section):

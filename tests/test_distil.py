@@ -52,6 +52,7 @@ def test_paragraphs_of_the_corpus_come_once_and_the_same_every_time(corpus: Path
     texts = sample_paragraphs(settings, [])
     assert len(texts) == len(set(texts)) == 20
     assert texts == sample_paragraphs(settings, [])
+    assert set(texts) != set(sample_paragraphs(settings_for(corpus, seed=1).distil, []))
     assert "太短。" not in texts
 
 

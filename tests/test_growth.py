@@ -7,15 +7,17 @@ from pathlib import Path
 import pytest
 import torch
 
+from configs.settings import load_settings
 from configs.taxonomy import Taxonomy, Topic, load_taxonomy
 from policy_topics.bundle import load_bundle
 from policy_topics.errors import TrainingError
 from tests import tiny
-from train.finetune import _backbone
+from train.backbone import open_backbone
 from train.pipeline import _compare_topics
 from train.training_data import TrainingData
 
 TAXONOMY = load_taxonomy()
+SETTINGS = load_settings(flags={"finetune.dropout": 0.0}).finetune
 DRONES = Topic(id="low_altitude", zh="低空经济", en="Low-altitude economy", define="无人机、通用航空",
                  **{"not": "民航归 transport"}, cap=(10,), gov=None)  # fmt: skip
 """A topic that no model knows."""
@@ -27,7 +29,7 @@ def taxonomy_of(*topics: Topic, version: int = 2) -> Taxonomy:
 
 def head(backbone: Path, taxonomy: Taxonomy) -> torch.nn.Linear:
     torch.manual_seed(1)
-    _, model = _backbone(str(backbone), taxonomy, dropout=0.0)
+    _, model = open_backbone(str(backbone), taxonomy, SETTINGS)
     assert model.config.num_labels == len(taxonomy.ids)
     assert tuple(model.config.id2label.values()) == taxonomy.ids
     layer: torch.nn.Linear = model.classifier
@@ -65,8 +67,8 @@ def test_topics_that_move_or_go_take_their_rows_along(backbone: Path) -> None:
 
 
 def test_a_grown_model_answers_as_before_on_the_topics_that_it_knew(backbone: Path) -> None:
-    _, old = _backbone(str(backbone), TAXONOMY, dropout=0.0)
-    tokenizer, new = _backbone(str(backbone), taxonomy_of(DRONES, *TAXONOMY.topics), dropout=0.0)
+    _, old = open_backbone(str(backbone), TAXONOMY, SETTINGS)
+    tokenizer, new = open_backbone(str(backbone), taxonomy_of(DRONES, *TAXONOMY.topics), SETTINGS)
     encoded = tokenizer(tiny.TEXTS, padding=True, return_tensors="pt", return_token_type_ids=False)
     with torch.inference_mode():
         assert torch.allclose(new.eval()(**encoded).logits[:, 1:], old.eval()(**encoded).logits, atol=1e-6)
@@ -74,7 +76,7 @@ def test_a_grown_model_answers_as_before_on_the_topics_that_it_knew(backbone: Pa
 
 def test_a_grown_model_is_read_back_as_it_was_saved(backbone: Path, tmp_path: Path) -> None:
     grown = taxonomy_of(*TAXONOMY.topics, DRONES)
-    tokenizer, model = _backbone(str(backbone), grown, dropout=0.0)
+    tokenizer, model = open_backbone(str(backbone), grown, SETTINGS)
     model.save_pretrained(tmp_path / "grown")
     tokenizer.save_pretrained(tmp_path / "grown")
     assert torch.equal(head(tmp_path / "grown", grown).weight, model.classifier.weight)
@@ -89,3 +91,10 @@ def test_other_topics_under_the_same_version_are_refused_and_new_ones_are_counte
         "new topic low_altitude: 0 to train on, 0 dev, 0 test",
         f"topics that are no more: {TAXONOMY.ids[0]}",
     ]
+
+
+def test_weights_are_kept_of_a_model_that_knows_all_topics_only(backbone: Path) -> None:
+    half = SETTINGS.model_copy(update={"start_share": 0.5})
+    open_backbone(str(backbone), TAXONOMY, half)
+    with pytest.raises(TrainingError, match=r"no weights for the topics low_altitude; .*set it to 0"):
+        open_backbone(str(backbone), taxonomy_of(*TAXONOMY.topics, DRONES), half)

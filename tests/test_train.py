@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
+from safetensors.torch import load_file
 from transformers import AutoModelForSequenceClassification, Trainer, TrainerState
 
 from cli import training
@@ -154,6 +156,22 @@ def test_several_seeds_give_several_models_the_best_first(little: Settings, tmp_
     models = finetune(*data, TAXONOMY, two, tmp_path)
     assert {model.seed for model in models} == {1, 2}
     assert models[0].macro_f1 >= models[1].macro_f1
+
+
+def test_a_share_of_the_weights_that_it_started_from_is_kept(little: Settings, tmp_path: Path) -> None:
+    data = [as_dataset(read(files, TAXONOMY), TAXONOMY) for files in (little.data.files, little.data.dev_files)]
+
+    def weights(name: str, **changes: Any) -> tuple[Path, dict[str, torch.Tensor]]:
+        settings = little.finetune.model_copy(update={"epochs": 1, **changes})
+        (model,) = finetune(*data, TAXONOMY, settings, tmp_path / name)
+        return model.model, load_file(model.model / "model.safetensors")
+
+    start, before = weights("start")
+    _, after = weights("after", backbone=str(start))
+    _, mixed = weights("mixed", backbone=str(start), start_share=0.25)
+    assert not torch.equal(before["classifier.weight"], after["classifier.weight"])
+    for name, weight in mixed.items():
+        torch.testing.assert_close(weight, 0.25 * before[name] + 0.75 * after[name])
 
 
 def test_of_checkpoints_that_are_equally_good_the_last_is_kept(little: Settings, tmp_path: Path) -> None:

@@ -105,7 +105,7 @@ def sample_paragraphs(settings: DistilSettings, held_out: Sequence[LabelledParag
         if _SHORTEST <= len(line) <= _LONGEST
     }
     texts: list[str] = []
-    for line in sorted(lines, key=lambda line: crc32(line.encode("utf-8"))):
+    for line in sorted(lines, key=lambda line: crc32(line.encode("utf-8"), settings.seed)):
         if len(texts) == settings.paragraphs:
             break
         if not any(run in runs for run in _runs(line)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -14,9 +15,6 @@ import torch
 from datasets import Dataset, concatenate_datasets
 from torch import nn
 from transformers import (
-    AutoConfig,
-    AutoModelForSequenceClassification,
-    AutoTokenizer,
     DataCollatorWithPadding,
     EarlyStoppingCallback,
     EvalPrediction,
@@ -31,10 +29,11 @@ from transformers import (
 )
 from transformers.trainer_utils import get_last_checkpoint
 
-from configs.settings import FinetuneSettings, resolve
+from configs.settings import FinetuneSettings
 from configs.taxonomy import Taxonomy
 from policy_topics.errors import TrainingError
 from train import processes
+from train.backbone import open_backbone, weights_fingerprint
 from train.calibrate import fit_calibration
 from train.hardware import device, has_bf16
 from train.losses import LOSSES, for_trainer
@@ -46,11 +45,6 @@ _DONE = "dev.json"
 
 _LINES = 50
 """How often a training says where it stands."""
-
-_DROPOUTS = (
-    *("hidden_dropout_prob", "attention_probs_dropout_prob"),  # BERT, RoBERTa, ELECTRA
-    *("embedding_dropout", "attention_dropout", "mlp_dropout", "classifier_dropout"),  # ModernBERT
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,7 +88,7 @@ def finetune(
         **settings.model_dump(mode="json", exclude={"seeds"}),
         "data": [_fingerprint(part) for part in (train, dev, soft) if part],
         "topics": list(taxonomy.ids),
-        "weights": _weights_fingerprint(settings.backbone),
+        "weights": weights_fingerprint(settings.backbone),
         "processes": processes.count(),  # a step's paragraphs are dealt to so many
     }
     models = []
@@ -110,11 +104,6 @@ def finetune(
         result = json.loads((folder / _DONE).read_text("utf-8"))
         models.append(Finetuned(folder / "model", seed, result["macro_f1"]))
     return sorted(models, key=lambda model: -model.macro_f1)
-
-
-def backbone_folder(backbone: str) -> Path:
-    """Where a backbone given by folder is; a folder that does not exist for a hub name."""
-    return resolve(Path(backbone))
 
 
 def _epochs(train: Dataset, soft: Dataset | None, settings: FinetuneSettings) -> Dataset:
@@ -133,7 +122,8 @@ def _finetune_seed(
     kind: type[Trainer],
 ) -> None:
     torch.manual_seed(seed)  # of what the head has to begin anew
-    tokenizer, model = _backbone(str(settings.backbone), taxonomy, settings.dropout)
+    tokenizer, model = open_backbone(str(settings.backbone), taxonomy, settings)
+    start = {name: weight.detach().clone() for name, weight in model.named_parameters() if settings.start_share}
     trainer = kind(
         model=model,
         args=_arguments(settings, seed, folder / "checkpoints", len(train)),
@@ -149,14 +139,28 @@ def _finetune_seed(
     checkpoints = folder / "checkpoints"
     with processes.first_before_others():
         last = _last_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=last)
+    trainer.train(resume_from_checkpoint=last)  # at its end the trainer puts the best weights back
+    macro_f1 = trainer.state.best_metric
+    if start:
+        _keep(start, settings.start_share, model)
+        macro_f1 = trainer.evaluate()["eval_macro_f1"]
     if processes.is_first():
-        model.save_pretrained(folder / "model")  # the best: the trainer has put its weights back
+        model.save_pretrained(folder / "model")
         tokenizer.save_pretrained(folder / "model")
-        done = {"macro_f1": trainer.state.best_metric, "history": trainer.state.log_history}
+        done = {"macro_f1": macro_f1, "history": trainer.state.log_history}
         write_json(folder / _DONE, done)
         shutil.rmtree(checkpoints)
     processes.wait()
+
+
+@torch.no_grad()
+def _keep(start: Mapping[str, torch.Tensor], share: float, model: nn.Module) -> None:
+    """Mix the weights that a model started from into its own, by this share of each.
+
+    Wortsman et al. 2022, "Robust fine-tuning of zero-shot models", in whose terms alpha is 1 - share.
+    """
+    for name, weight in model.named_parameters():
+        weight.lerp_(start[name].to(weight.device), share)
 
 
 class _LastOfEquals(TrainerCallback):
@@ -180,58 +184,6 @@ def _fingerprint(data: Dataset) -> str:
     """Hash of texts and labels in their order: a training that goes on skips the first so many of a permutation."""
     rows = list(zip(data["text"], data["labels"], strict=True))
     return hashlib.sha256(json.dumps(rows, ensure_ascii=False).encode()).hexdigest()
-
-
-def _weights_fingerprint(backbone: str) -> str:
-    """Hash of a local backbone's weights: the folder may hold others by the time that a training goes on."""
-    digest = hashlib.sha256()
-    for file in sorted(backbone_folder(backbone).glob("*.safetensors")):
-        digest.update(file.read_bytes())
-    return digest.hexdigest()
-
-
-def _backbone(backbone: str, taxonomy: Taxonomy, dropout: float) -> tuple[PreTrainedTokenizerBase, Any]:
-    """The tokenizer, and the encoder with a head for the taxonomy.
-
-    Topics that the backbone's head knows keep their weights, whatever place they move to; new ones begin anew.
-
-    Raises:
-        TrainingError: it cannot be opened.
-    """
-    local = backbone_folder(backbone)
-    source = str(local) if local.is_dir() else backbone
-    try:
-        tokenizer = AutoTokenizer.from_pretrained(source)
-        config = AutoConfig.from_pretrained(source)
-        for name in _DROPOUTS:
-            if hasattr(config, name):
-                setattr(config, name, dropout)
-        model = AutoModelForSequenceClassification.from_pretrained(source, config=config, dtype=torch.float32)
-    except (OSError, ValueError) as fault:
-        raise TrainingError(
-            f"backbone {backbone!r} cannot be opened: {fault}\n"
-            "Give the folder of a Hugging Face BERT, or a hub name on a machine that reaches the hub."
-        ) from fault
-    _grow_head(model, taxonomy.ids)
-    return tokenizer, model
-
-
-def _grow_head(model: Any, topics: tuple[str, ...]) -> None:
-    """Give the head one output a topic, in this order."""
-    before = {topic: row for row, topic in (model.config.id2label or {}).items()}
-    *_, head = (layer for layer in model.classifier.modules() if isinstance(layer, nn.Linear))
-    weight, bias = head.weight.data, head.bias.data
-    head.weight = nn.Parameter(weight.new_empty(len(topics), weight.shape[1]))
-    head.bias = nn.Parameter(bias.new_empty(len(topics)))
-    head.out_features = len(topics)
-    model._init_weights(head)
-    for row, topic in enumerate(topics):
-        if topic in before:
-            head.weight.data[row], head.bias.data[row] = weight[before[topic]], bias[before[topic]]
-    model.config.id2label = dict(enumerate(topics))
-    model.config.label2id = {topic: row for row, topic in enumerate(topics)}
-    model.config.problem_type = "multi_label_classification"
-    model.num_labels = len(topics)
 
 
 def _arguments(settings: FinetuneSettings, seed: int, folder: Path, paragraphs: int) -> TrainingArguments:

@@ -23,12 +23,13 @@ from policy_topics.engine import available_cores, engine_threads
 from policy_topics.errors import TrainingError
 from policy_topics.registry import open_registry, served_bundle
 from train import processes
+from train.backbone import backbone_folder
 from train.baselines import Baseline, baselines
 from train.card import model_card
 from train.dataset import LabelledParagraph, as_dataset, data_fingerprint
 from train.distil import soft_paragraphs
 from train.export import Exported, export
-from train.finetune import Finetuned, backbone_folder, finetune
+from train.finetune import Finetuned, finetune
 from train.gate import behaviour_tests, judge
 from train.hardware import quiet
 from train.metrics import Metrics
