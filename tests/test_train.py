@@ -174,6 +174,15 @@ def test_a_share_of_the_weights_that_it_started_from_is_kept(little: Settings, t
         torch.testing.assert_close(weight, 0.25 * before[name] + 0.75 * after[name])
 
 
+def test_the_card_names_what_it_was_fine_tuned_from(trained: Path, little: Settings) -> None:
+    half = little.finetune.model_copy(update={"start_share": 0.5})
+    of_bundle = pipeline._start(load_bundle(trained), half)
+    assert of_bundle.startswith(f"`{trained.name} {load_bundle(trained).version}`, 50% of whose weights it keeps")
+    of_folder = pipeline._start(None, little.finetune)
+    assert of_folder == f"`{'/'.join(Path(str(little.finetune.backbone)).parts[-2:])}`"
+    assert f"Fine-tuned from {of_folder} on\n" in (trained / "MODEL_CARD.md").read_text("utf-8")
+
+
 def test_of_checkpoints_that_are_equally_good_the_last_is_kept(little: Settings, tmp_path: Path) -> None:
     kept: list[TrainerState] = []
 

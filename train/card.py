@@ -25,10 +25,13 @@ def model_card(
     gate: Gate,
     machine: str,
     trained_on: Mapping[str, int],
-    backbone: str,
+    start: str,
     stages: Sequence[Stage] = (),
 ) -> str:
-    """Hugging Face form: front matter, use, figures a split, limits. It quotes no paragraph."""
+    """Hugging Face form: front matter, use, figures a split, limits. It quotes no paragraph.
+
+    `start` is what it was fine-tuned from, in Markdown.
+    """
     files = "\n".join(f"- {file}: {rows} paragraphs" for file, rows in trained_on.items())
     figures = "\n".join(f"### On {split}\n\n{_figures(each, taxonomy)}" for split, each in reports.items())
     return f"""---
@@ -48,7 +51,7 @@ temperature, a bias and a threshold for each topic, and texts must be cleaned as
 
 ## Training
 
-{pretraining(stages)}Fine-tuned from `{backbone}` on
+{pretraining(stages)}Fine-tuned from {start} on
 
 {files}
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.settings import Settings, override
+from configs.settings import FinetuneSettings, Settings, override
 from configs.taxonomy import Taxonomy
 from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
@@ -90,9 +90,9 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Sa
             provenance = Provenance(
                 out.name, settings.finetune.max_tokens, data_fingerprint(data.rows), parent.version if parent else None
             )
-            name = f"{parent.name} {parent.version}" if parent else "/".join(Path(backbone).parts[-2:])
+            start = _start(parent, settings.finetune)
             staged = work / "bundle"  # takes its place whole, when all of it is there
-            reports = _build(staged, models[0].model, provenance, name, settings, taxonomy, data, soft, say)
+            reports = _build(staged, models[0].model, provenance, start, settings, taxonomy, data, soft, say)
             out.parent.mkdir(parents=True, exist_ok=True)
             verdict = _judge(staged, incumbent, data.held_out["test"], settings, say)
             if verdict:
@@ -155,6 +155,14 @@ def _bundle_at(folder: Path) -> Bundle | None:
     return load_bundle(folder) if (folder / MANIFEST).is_file() else None
 
 
+def _start(parent: Bundle | None, settings: FinetuneSettings) -> str:
+    """What it was fine-tuned from, for the card."""
+    name = f"{parent.name} {parent.version}" if parent else "/".join(Path(str(settings.backbone)).parts[-2:])
+    share = settings.start_share
+    kept = f", {share:.0%} of whose weights it keeps in a mean of both (Wortsman et al. 2022)," if share else ""
+    return f"`{name}`{kept}"
+
+
 def _compare_topics(parent: Bundle | None, taxonomy: Taxonomy, data: TrainingData, say: Say) -> None:
     """Say which topics come and go, and how much there is to learn the new ones from."""
     if parent is None or parent.taxonomy.ids == taxonomy.ids:
@@ -194,7 +202,7 @@ def _build(
     staged: Path,
     model: Path,
     provenance: Provenance,
-    backbone: str,
+    start: str,
     settings: Settings,
     taxonomy: Taxonomy,
     data: TrainingData,
@@ -217,7 +225,7 @@ def _build(
         teachers = " and ".join(["a linear model", *(f"the bundle {each}" for each in settings.distil.teachers)])
         sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
     write_stages(staged, stages_of(backbone_folder(str(settings.finetune.backbone))))
-    _document(staged, exported, reports, sources, backbone, taxonomy, classifier.engine.name)
+    _document(staged, exported, reports, sources, start, taxonomy, classifier.engine.name)
     write_manifest(staged, provenance, exported.gates[-1].precision)
     return reports
 
@@ -274,7 +282,7 @@ def _document(
     exported: Exported,
     reports: Mapping[str, Report],
     sources: Mapping[str, int],
-    backbone: str,
+    start: str,
     taxonomy: Taxonomy,
     engine: str,
 ) -> None:
@@ -286,5 +294,5 @@ def _document(
     cores = available_cores()
     machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}, {platform.system()}"
     stages = stages_of(out)
-    card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, backbone, stages)
+    card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, start, stages)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")
