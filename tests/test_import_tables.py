@@ -100,6 +100,13 @@ class TestTables:
         assert said in reasons(result)["a.bin"]
         assert len(result.rows) == 1
 
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t", "|"])
+    def test_every_cell_may_be_quoted_the_header_too(self, tmp_path: Path, delimiter: str) -> None:
+        file = tmp_path / "a.csv"
+        rows = [["text", "labels"], [SCHOOL, "education"], [ROAD, "transport"]]
+        file.write_text("".join(delimiter.join(f'"{cell}"' for cell in row) + "\n" for row in rows), "utf-8")
+        assert labels(imported(file)) == [["education"], ["transport"]]
+
     def test_excels_line_that_names_the_delimiter_is_no_header(self, tmp_path: Path) -> None:
         file = tmp_path / "a.csv"
         file.write_text(f"sep=^\ntext^labels\n{SCHOOL}^education\n{ROAD}^x\n", "utf-8-sig")

@@ -24,7 +24,7 @@ def csv_table(file: Path, text: str, encoding: str) -> Table:
     # Of the usual delimiters the one that makes the most columns of the header: csv.Sniffer counts marks in the cells
     # too, and running text is full of them. Excel knows a line before the header that says it: "sep=;".
     named = re.match(r'(?i)sep=([^"\r\n])\r?\n', text)
-    delimiter = named[1] if named else max(_DELIMITERS, key=lambda delimiter: len(_first(_rows(text, delimiter))))
+    delimiter = named[1] if named else max(_DELIMITERS, key=lambda delimiter: _columns(text, delimiter))
     rows = _rows(text, delimiter)
     if named:
         next(rows)
@@ -77,6 +77,12 @@ def _first(rows: Iterator[tuple[int, list[str] | csv.Error]]) -> list[str]:
     if isinstance(cells, csv.Error):
         raise FormatError(_unpaired(cells))
     return cells
+
+
+def _columns(text: str, delimiter: str) -> int:
+    """How many columns a delimiter makes of the header: none where it stands between quoted names and is another."""
+    _, cells = next(_rows(text, delimiter), (0, []))
+    return 0 if isinstance(cells, csv.Error) else len(cells)
 
 
 def _unpaired(fault: csv.Error) -> str:
