@@ -21,6 +21,7 @@ from train import pretrain as module
 from train.corpus import read_corpus
 from train.packing import Packed, corpus_tokenizer, inside_words
 from train.pretrain import Progress, mask, pretrain
+from train.stages import stages_of
 
 
 @pytest.fixture(scope="module")
@@ -80,6 +81,23 @@ def test_a_run_that_was_cut_off_ends_with_the_same_weights(
 
     one, other = (AutoModelForMaskedLM.from_pretrained(folder).state_dict() for folder in (whole, resumed))
     assert all(torch.equal(one[key], other[key]) for key in one)
+
+
+def test_a_run_that_was_cut_off_at_its_last_look_at_what_is_held_out_ends_as_any(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    held_out_loss, looks = module._held_out_loss, iter(range(9))
+
+    def die_at_the_last(*given: Any) -> float:
+        if next(looks) == 2:
+            raise KeyboardInterrupt
+        return held_out_loss(*given)
+
+    monkeypatch.setattr(module, "_held_out_loss", die_at_the_last)
+    with pytest.raises(KeyboardInterrupt):
+        pretrain(corpus, tmp_path / "run", settings(), lambda _: None)
+    (stage,) = stages_of(pretrain(corpus, tmp_path / "run", settings(), lambda _: None))
+    assert stage.held_out_loss > 0
 
 
 def test_a_run_is_not_gone_on_with_under_other_settings(corpus: Path, tmp_path: Path) -> None:

@@ -81,8 +81,6 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
         losses.append(loss.item())
         step += 1
         due = step % settings.evaluate_every == 0 or step == settings.steps
-        if due:
-            _save(out / "checkpoint.pt", model, optimizer, step)
         if due or step % _REPORT_EVERY == 0:
             seconds = time.perf_counter() - started
             tokens = (step - first_step) * batch.ids.size
@@ -98,6 +96,8 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
             _log(out / "progress.jsonl", now)
             report(now)
         if due:
+            # After its line of progress, whose loss the stage is known by: a kill between the two repeats a few steps.
+            _save(out / "checkpoint.pt", model, optimizer, step)
             draw_curve(out / "progress.jsonl", out / "curve.png")
     model.save_pretrained(out / "model")
     as_transformers(tokenizer, settings.max_tokens).save_pretrained(out / "model")
