@@ -78,6 +78,14 @@ def test_a_bundle_can_be_a_teacher(tiny_bundle: Path) -> None:
     assert not np.allclose(alone, both)
 
 
+def test_a_teacher_of_other_topics_is_named_before_anything_is_read(corpus: Path, tiny_bundle: Path) -> None:
+    other = TAXONOMY.model_copy(update={"version": 2, "topics": TAXONOMY.topics[1:]})
+    (corpus / "news.txt").unlink()
+    settings = settings_for(corpus, teachers=[str(tiny_bundle)])
+    with pytest.raises(TrainingError, match=f"{tiny_bundle} has other topics than the taxonomy"):
+        soft_paragraphs(rows("练", 8), rows("校", 4), [], other, settings, corpus / "soft")
+
+
 def test_the_linear_model_counts_as_one_of_the_teachers(monkeypatch: pytest.MonkeyPatch) -> None:
     dev, topics = rows("校", 4), len(TAXONOMY.ids)
     scores = {name: np.full((len(dev) + 1, topics), said, np.float32) for name, said in [("a", 1.0), ("b", 2.0)]}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -17,7 +18,6 @@ from train.pipeline import _compare_topics
 from train.training_data import TrainingData
 
 TAXONOMY = load_taxonomy()
-SETTINGS = load_settings(flags={"finetune.dropout": 0.0}).finetune
 DRONES = Topic(id="low_altitude", zh="低空经济", en="Low-altitude economy", define="无人机、通用航空",
                  **{"not": "民航归 transport"}, cap=(10,), gov=None)  # fmt: skip
 """A topic that no model knows."""
@@ -27,9 +27,14 @@ def taxonomy_of(*topics: Topic, version: int = 2) -> Taxonomy:
     return Taxonomy(version=version, topics=topics)
 
 
+def opened(backbone: Path, taxonomy: Taxonomy, start_share: float = 0.0) -> tuple[Any, Any]:
+    flags = {"finetune.backbone": str(backbone), "finetune.dropout": 0.0, "finetune.start_share": start_share}
+    return open_backbone(load_settings(flags=flags).finetune, taxonomy)
+
+
 def head(backbone: Path, taxonomy: Taxonomy) -> torch.nn.Linear:
     torch.manual_seed(1)
-    _, model = open_backbone(str(backbone), taxonomy, SETTINGS)
+    _, model = opened(backbone, taxonomy)
     assert model.config.num_labels == len(taxonomy.ids)
     assert tuple(model.config.id2label.values()) == taxonomy.ids
     layer: torch.nn.Linear = model.classifier
@@ -67,8 +72,8 @@ def test_topics_that_move_or_go_take_their_rows_along(backbone: Path) -> None:
 
 
 def test_a_grown_model_answers_as_before_on_the_topics_that_it_knew(backbone: Path) -> None:
-    _, old = open_backbone(str(backbone), TAXONOMY, SETTINGS)
-    tokenizer, new = open_backbone(str(backbone), taxonomy_of(DRONES, *TAXONOMY.topics), SETTINGS)
+    _, old = opened(backbone, TAXONOMY)
+    tokenizer, new = opened(backbone, taxonomy_of(DRONES, *TAXONOMY.topics))
     encoded = tokenizer(tiny.TEXTS, padding=True, return_tensors="pt", return_token_type_ids=False)
     with torch.inference_mode():
         assert torch.allclose(new.eval()(**encoded).logits[:, 1:], old.eval()(**encoded).logits, atol=1e-6)
@@ -76,7 +81,7 @@ def test_a_grown_model_answers_as_before_on_the_topics_that_it_knew(backbone: Pa
 
 def test_a_grown_model_is_read_back_as_it_was_saved(backbone: Path, tmp_path: Path) -> None:
     grown = taxonomy_of(*TAXONOMY.topics, DRONES)
-    tokenizer, model = open_backbone(str(backbone), grown, SETTINGS)
+    tokenizer, model = opened(backbone, grown)
     model.save_pretrained(tmp_path / "grown")
     tokenizer.save_pretrained(tmp_path / "grown")
     assert torch.equal(head(tmp_path / "grown", grown).weight, model.classifier.weight)
@@ -94,7 +99,6 @@ def test_other_topics_under_the_same_version_are_refused_and_new_ones_are_counte
 
 
 def test_weights_are_kept_of_a_model_that_knows_all_topics_only(backbone: Path) -> None:
-    half = SETTINGS.model_copy(update={"start_share": 0.5})
-    open_backbone(str(backbone), TAXONOMY, half)
+    opened(backbone, TAXONOMY, start_share=0.5)
     with pytest.raises(TrainingError, match=r"no weights for the topics low_altitude; .*set it to 0"):
-        open_backbone(str(backbone), taxonomy_of(*TAXONOMY.topics, DRONES), half)
+        opened(backbone, taxonomy_of(*TAXONOMY.topics, DRONES), start_share=0.5)

@@ -38,14 +38,15 @@ def weights_fingerprint(backbone: str) -> str:
     return digest.hexdigest()
 
 
-def open_backbone(backbone: str, taxonomy: Taxonomy, settings: FinetuneSettings) -> tuple[PreTrainedTokenizerBase, Any]:
-    """The tokenizer, and the encoder with a head for the taxonomy.
+def open_backbone(settings: FinetuneSettings, taxonomy: Taxonomy) -> tuple[PreTrainedTokenizerBase, Any]:
+    """The tokenizer, and the encoder with a head for the taxonomy, of the backbone that the settings name.
 
     Topics that the backbone's head knows keep their weights, whatever place they move to; new ones begin anew.
 
     Raises:
         TrainingError: it cannot be opened, or a share of its weights is to be kept and its head lacks a topic.
     """
+    backbone = str(settings.backbone)
     local = backbone_folder(backbone)
     source = str(local) if local.is_dir() else backbone
     try:

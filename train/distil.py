@@ -16,15 +16,15 @@ from datasets import Dataset
 
 from configs.settings import DistilSettings, EngineSettings, Settings, resolve
 from configs.taxonomy import Taxonomy
-from policy_topics.bundle import load_bundle
+from policy_topics.bundle import Bundle, load_bundle
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier
 from policy_topics.errors import TrainingError
 from train.baselines import linear_scores
-from train.calibrate import fit_calibration
+from train.calibrate import Logits, fit_calibration
 from train.corpus import read_corpus
 from train.dataset import LabelledParagraph, as_dataset, data_fingerprint
-from train.export import Logits, label_matrix, paragraph_logits
+from train.export import label_matrix, paragraph_logits
 from train.metrics import Labels, Probabilities
 from train.runs import claim
 
@@ -61,10 +61,10 @@ def soft_paragraphs(
     """
     if settings.distil.corpus is None:
         return None
-    teachers = [load_bundle(resolve(teacher)).version for teacher in settings.distil.teachers]
+    teachers = [_teacher(resolve(teacher), taxonomy) for teacher in settings.distil.teachers]
     facts = {
         **settings.distil.model_dump(mode="json"),
-        "versions": teachers,
+        "versions": [teacher.version for teacher in teachers],
         "labelled": [data_fingerprint(part) for part in (rows, dev, test)],
         "topics": list(taxonomy.ids),  # what the columns of the labels mean
     }
@@ -97,7 +97,7 @@ def sample_paragraphs(settings: DistilSettings, held_out: Sequence[LabelledParag
     """Clean lines of the corpus, each once, the same ones every time; sources as `settings.source_weights` says."""
     if settings.corpus is None:
         raise TrainingError("no corpus to distil with; set distil.corpus")
-    runs = {run for row in held_out for run in _runs(row.text, step=4)}
+    runs = {run for row in held_out for run in _runs(row.text)}
     lines = {
         line
         for text in read_corpus(resolve(settings.corpus), settings.source_weights, 0.0)
@@ -133,11 +133,15 @@ def ensemble(
     return calibration.probabilities(mean[len(dev) :])
 
 
+def _teacher(folder: Path, taxonomy: Taxonomy) -> Bundle:
+    teacher = load_bundle(folder)
+    if teacher.taxonomy.ids != taxonomy.ids:
+        raise TrainingError(f"{folder} has other topics than the taxonomy; name teachers of the same topics")
+    return teacher
+
+
 def _scores(teacher: Path, texts: Sequence[str], taxonomy: Taxonomy, engine: EngineSettings) -> Logits:
-    classifier = Classifier.load(teacher, engine)
-    if classifier.bundle.taxonomy.ids != taxonomy.ids:
-        raise TrainingError(f"{teacher} has other topics than the taxonomy; name teachers of the same topics")
-    return paragraph_logits(classifier, texts)
+    return paragraph_logits(Classifier.load(teacher, engine), texts)
 
 
 def _log_odds(scores: Logits, labels: Labels) -> Logits:
@@ -146,5 +150,5 @@ def _log_odds(scores: Logits, labels: Labels) -> Logits:
     return np.asarray(np.clip(scores / calibration.temperature + calibration.bias, -_FURTHEST, _FURTHEST), np.float32)
 
 
-def _runs(text: str, step: int = 1) -> list[str]:
-    return [text[i : i + _SHARED_RUN] for i in range(0, max(1, len(text) - _SHARED_RUN + 1), step)]
+def _runs(text: str) -> list[str]:
+    return [text[i : i + _SHARED_RUN] for i in range(max(1, len(text) - _SHARED_RUN + 1))]

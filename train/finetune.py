@@ -79,8 +79,8 @@ def finetune(
         trainer: what trains: one of another class is how ideas are tried, see `benchmarks.ideas`.
 
     Raises:
-        TrainingError: the backbone cannot be opened, or `out` holds a run with other settings or data, the order of
-            its rows included, or of another number of processes.
+        TrainingError: the backbone cannot be opened, or lacks topics of whose weights a share is to be kept; or `out`
+            holds a run with other settings or data, the order of its rows included, or of another number of processes.
     """
     if settings.backbone is None:
         raise TrainingError("nothing to start from; set finetune.backbone")
@@ -122,7 +122,7 @@ def _finetune_seed(
     kind: type[Trainer],
 ) -> None:
     torch.manual_seed(seed)  # of what the head has to begin anew
-    tokenizer, model = open_backbone(str(settings.backbone), taxonomy, settings)
+    tokenizer, model = open_backbone(settings, taxonomy)
     start = {name: weight.detach().clone() for name, weight in model.named_parameters() if settings.start_share}
     trainer = kind(
         model=model,

@@ -23,7 +23,7 @@ from policy_topics.engine import available_cores, engine_threads
 from policy_topics.errors import TrainingError
 from policy_topics.registry import open_registry, served_bundle
 from train import processes
-from train.backbone import backbone_folder
+from train.backbone import backbone_folder, open_backbone
 from train.baselines import Baseline, baselines
 from train.card import model_card
 from train.dataset import LabelledParagraph, as_dataset, data_fingerprint
@@ -74,6 +74,7 @@ def train(settings: Settings, taxonomy: Taxonomy, out: Path, work: Path, say: Sa
     settings = _warm_start(settings)
     backbone = str(settings.finetune.backbone)
     parent, incumbent = _bundle_at(backbone_folder(backbone)), _bundle_at(served_bundle(settings))
+    open_backbone(settings.finetune, taxonomy)  # its faults are told now, not after the corpus has been labelled
     data = read_training_data(settings.data, taxonomy, say)
     _compare_topics(parent, taxonomy, data, say)
     if incumbent:

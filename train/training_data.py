@@ -42,7 +42,7 @@ def read_training_data(settings: DataSettings, taxonomy: Taxonomy, say: Say) -> 
         raise TrainingError("every dev paragraph stands in test too; give others with --dev, or set data.dev_files")
     if not any(row.labels for row in dev):
         raise TrainingError("no dev paragraph carries a topic, so nothing can be calibrated; label some")
-    rows, left_out = without_leaks(_read(settings.files, taxonomy), [*every_dev, *test], settings.duplicate_similarity)
+    rows, left_out = without_leaks(rows, [*every_dev, *test], settings.duplicate_similarity)
     if not rows:
         raise TrainingError("every training paragraph stands in dev or test too; give others with --data")
     say(f"{len(rows)} paragraphs to train on, {len(dev)} dev, {len(test)} test")
