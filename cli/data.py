@@ -12,7 +12,7 @@ from cli.feedback import from_feedback_command
 from cli.findings import console_for_tables, print_report
 from cli.importing import import_command
 from cli.suggest import suggest_command
-from configs.settings import Settings, load_settings, resolve
+from configs.settings import Settings, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.durable import write_whole
 from policy_topics.errors import DataError
@@ -88,7 +88,7 @@ def check_command(
 
     退出码 Exit code: 0 无错误 no faults, 1 有行无法读取 some rows cannot be read (each is named), 2 用法错误 wrong use.
     """
-    settings = _settings(context)
+    settings: Settings = context.obj
     against, frozen = against or [], frozen or []
     _distinct([*files, *against, *frozen])
     console = console_for_tables()
@@ -119,14 +119,14 @@ def split_command(
 
     每行原样写出。Lines are written as they were read. Documents and near-duplicates are never divided.
     """
-    settings = _settings(context).data
+    settings: Settings = context.obj
     targets = [out / f"{part}.jsonl" for part in Split._fields]
     present = [str(target) for target in targets if target.exists()]
     if present and not force:
         raise typer.BadParameter(
             f"{', '.join(present)} 已存在，用 --force 覆盖。 exists; use --force to overwrite.", param_hint="--out"
         )
-    taxonomy = load_taxonomy(resolve(_settings(context).taxonomy))
+    taxonomy = load_taxonomy(resolve(settings.taxonomy))
     try:
         rows = read(files, taxonomy)
     except DataError as fault:
@@ -135,10 +135,10 @@ def split_command(
     try:
         parts = split(
             rows,
-            dev_share=settings.dev_share,
-            test_share=settings.test_share,
-            similarity=settings.duplicate_similarity,
-            seed=settings.split_seed,
+            dev_share=settings.data.dev_share,
+            test_share=settings.data.test_share,
+            similarity=settings.data.duplicate_similarity,
+            seed=settings.data.split_seed,
         )
     except DataError as fault:
         raise typer.BadParameter(str(fault)) from None
@@ -149,10 +149,6 @@ def split_command(
         absent = [topic for topic in taxonomy.ids if not any(topic in row.labels for row in part)]
         if absent:
             typer.echo(f"  没有这些主题 without these topics: {', '.join(absent)}")
-
-
-def _settings(context: typer.Context) -> Settings:
-    return context.obj if isinstance(context.obj, Settings) else load_settings()
 
 
 def _write(target: Path, rows: Sequence[LabelledParagraph]) -> None:

@@ -10,7 +10,7 @@ import typer
 from rich.console import Console
 
 from cli.importing import finish, refuse_existing
-from configs.settings import Settings, load_settings, resolve, resolve_database
+from configs.settings import Settings, resolve, resolve_database
 from configs.taxonomy import load_taxonomy
 from train.from_feedback import import_corrections
 
@@ -44,7 +44,7 @@ def from_feedback_command(
     from policy_topics.feedback.store import Store  # takes a second
 
     refuse_existing(out, force, "OUT.jsonl")
-    settings = context.obj if isinstance(context.obj, Settings) else load_settings()
+    settings: Settings = context.obj
     console = Console(highlight=False, markup=False, soft_wrap=True)
     store = Store(resolve_database(url or settings.feedback.url))
     corrections = store.read(since.replace(tzinfo=UTC) if since else None)

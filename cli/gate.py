@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -46,13 +47,17 @@ def gate(
     from train.gate import judge
 
     settings: Settings = context.obj
-    files = [resolve(file) for file in settings.data.test_files] + (test or [])
-    rows = read(files, load_bundle(bundle).taxonomy)
+    rows = read(together(settings.data.test_files, test), load_bundle(bundle).taxonomy)
     verdict = judge(bundle, against or served_bundle(settings), rows, settings)
     write_verdict(verdict, bundle)
     if settings.registry is not None:
         keep(verdict, open_registry(settings))
     show(verdict, bundle)
+
+
+def together(named: Sequence[Path], more: Sequence[Path] | None) -> list[Path]:
+    """Files of the settings and those given, each once."""
+    return list(dict.fromkeys(resolve(file).resolve() for file in [*named, *(more or [])]))
 
 
 def keep(verdict: Verdict, registry: Registry) -> None:

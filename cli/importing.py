@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 from rich.console import Console
 
-from configs.settings import Settings, load_settings, resolve
+from configs.settings import Settings, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.durable import write_whole
 from policy_topics.errors import DataError
@@ -75,7 +75,7 @@ def import_command(
         raise typer.BadParameter("不能写回所读的文件。It is one of the files to read.", param_hint="--out")
     refuse_existing(out, force, "--out")
     console = Console(highlight=False, markup=False, soft_wrap=True)
-    settings = context.obj if isinstance(context.obj, Settings) else load_settings()
+    settings: Settings = context.obj
     taxonomy = load_taxonomy(resolve(settings.taxonomy))
     with console.status("导入中… Importing…"):
         imported = import_files(files, taxonomy, mapping, separator)

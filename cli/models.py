@@ -174,7 +174,7 @@ def _ask_the_gate(settings: Settings, registry: Registry, bundle: Path, force: b
     elif not force and serving not in (None, verdict.incumbent) and not registry.has_served(version):
         raise RegistryError(
             f"{bundle}: the gate has compared it with {verdict.incumbent}, but {serving} serves now; judge it again "
-            f"(policy-topics gate {bundle}), or promote with --force"
+            f"(policy-topics gate {bundle}, with the --test that `train` had), or promote with --force"
         )
     return verdict
 

@@ -11,7 +11,7 @@ from rich.console import Console
 
 from cli.extras import require
 from cli.importing import refuse_existing, write_or_explain
-from configs.settings import Settings, load_settings, resolve, resolve_database
+from configs.settings import Settings, resolve, resolve_database
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier, Prediction
 from policy_topics.feedback.corrections import clean_sha256
@@ -57,7 +57,7 @@ def suggest_command(
     from serve.archive.reading import Finished
 
     refuse_existing(out, force, "--out")
-    settings = context.obj if isinstance(context.obj, Settings) else load_settings()
+    settings: Settings = context.obj
     console = Console(stderr=True, highlight=False, markup=False, soft_wrap=True)
     classifier = Classifier.load(served_bundle(settings), settings.engine, streams(settings.engine))
     pool = Pool(classifier.bundle.calibration.threshold, count)

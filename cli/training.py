@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import errno
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from shutil import disk_usage
@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 from rich.markdown import Markdown
 
-from cli.gate import needs_training, show
+from cli.gate import needs_training, show, together
 from configs.settings import Settings, override, resolve
 from configs.taxonomy import load_taxonomy
 from policy_topics.classifier import Classifier
@@ -233,17 +233,12 @@ def _with_flags(
     seeds: str | None,
 ) -> Settings:
     flags: dict[str, Any] = {
-        "data.files": _together(settings.data.files, data),
-        "data.dev_files": _together(settings.data.dev_files, dev),
-        "data.test_files": _together(settings.data.test_files, test),
+        "data.files": together(settings.data.files, data),
+        "data.dev_files": together(settings.data.dev_files, dev),
+        "data.test_files": together(settings.data.test_files, test),
     }
     given = {"taxonomy": taxonomy, "finetune.backbone": backbone, "finetune.seeds": seeds and seeds.split(",")}
     return override(settings, flags | {key: value for key, value in given.items() if value is not None})
-
-
-def _together(named: Sequence[Path], more: Sequence[Path] | None) -> list[Path]:
-    """Files of the settings and those given, each once."""
-    return list(dict.fromkeys(resolve(file).resolve() for file in [*named, *(more or [])]))
 
 
 @contextmanager

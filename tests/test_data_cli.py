@@ -18,7 +18,9 @@ SCHOOL = "县教育局本学年改造四所寄宿制小学的食堂，并为偏�
 
 def run(*arguments: str | Path, settings: Settings | None = None) -> Result:
     no_terminal = {"FORCE_COLOR": "", "TTY_COMPATIBLE": "0"}
-    return CliRunner(env=no_terminal).invoke(app, [str(argument) for argument in arguments], obj=settings)
+    return CliRunner(env=no_terminal).invoke(
+        app, [str(argument) for argument in arguments], obj=settings or load_settings()
+    )
 
 
 def write(file: Path, *records: Any) -> Path:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.data import app
+from cli.main import app
 from configs.taxonomy import load_taxonomy
 from policy_topics.errors import FeedbackError
 from policy_topics.feedback.corrections import Correction
@@ -120,7 +120,7 @@ class TestCommand:
         return Store(f"sqlite:///{tmp_path / 'feedback.db'}")
 
     def run(self, store: Store, *arguments: str | Path) -> Result:
-        return CliRunner().invoke(app, ["from-feedback", *map(str, arguments), "--url", store.name])
+        return CliRunner().invoke(app, ["data", "from-feedback", *map(str, arguments), "--url", store.name])
 
     def test_what_it_writes_is_what_training_reads(self, store: Store, tmp_path: Path) -> None:
         store.add([[correction(), correction(("transport",), ROAD)]])

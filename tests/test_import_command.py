@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from typer.testing import CliRunner, Result
 
-from cli.data import app
+from cli.main import app
 from configs.taxonomy import load_taxonomy
 from tests.files import lines, table
 from train.dataset import read
@@ -22,7 +22,7 @@ ROAD = "省道改线工程昨日开工，沿线三个乡镇的客运班车临时
 
 class TestCommand:
     def run(self, *arguments: str | Path) -> Result:
-        return CliRunner().invoke(app, ["import", *map(str, arguments)])
+        return CliRunner().invoke(app, ["data", "import", *map(str, arguments)])
 
     def test_what_it_writes_is_what_training_reads(self, tmp_path: Path) -> None:
         file = table(tmp_path / "a.csv", ["text", "labels"], [SCHOOL, "教育"], [ROAD, "transport"])

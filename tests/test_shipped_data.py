@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
-from cli.data import app
+from cli.main import app
 from configs.settings import HOME, load_settings
 from configs.taxonomy import load_taxonomy
 from train.check import Report, check
@@ -99,7 +99,7 @@ def test_the_default_settings_name_these_files() -> None:
 
 def test_the_card_shows_what_the_check_prints() -> None:
     no_terminal = {"FORCE_COLOR": "", "TTY_COMPATIBLE": "0"}
-    printed = CliRunner(env=no_terminal).invoke(app, ["check", *map(str, FILES)]).stdout
+    printed = CliRunner(env=no_terminal).invoke(app, ["data", "check", *map(str, FILES)]).stdout
     card = (DATA / "README.md").read_text("utf-8")
     figures = card.split("<!-- figures -->")[1].split("<!-- /figures -->")[0]
     assert _lines(figures) == _lines(printed), "paste the output of `data check` into data/README.md"
