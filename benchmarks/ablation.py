@@ -27,10 +27,11 @@ from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceC
 
 from configs.settings import Settings, load_settings, override, resolve
 from configs.taxonomy import Taxonomy, load_taxonomy
+from train.calibrate import Logits
 from train.dataset import LabelledParagraph, as_dataset, read
 from train.distil import soft_paragraphs
 from train.evaluate import cross, halves
-from train.export import Logits, label_matrix
+from train.export import label_matrix
 from train.finetune import finetune
 from train.hardware import quiet
 from train.metrics import Metrics, measure

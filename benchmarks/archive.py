@@ -36,7 +36,6 @@ import psutil
 import pyarrow.parquet as pq
 from rich.console import Console
 
-from benchmarks.speed import processor
 from configs.settings import Settings, load_settings, resolve
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores, engine_threads
@@ -44,6 +43,7 @@ from policy_topics.registry import served_bundle
 from policy_topics.segment import sentences
 from serve.archive.local_engine import streams
 from serve.archive.output import ROWS
+from train.cost import processor
 
 MOST_BARE = 20_000
 """Paragraphs that the bare engine runs each time; their windows are all in memory."""

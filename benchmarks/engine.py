@@ -21,12 +21,12 @@ from time import perf_counter
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks.speed import processor
 from configs.settings import load_settings, resolve
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.registry import served_bundle
 from policy_topics.tokeniser import Window
+from train.cost import processor
 
 Shape = tuple[int, int, int]
 """Threads, tokens of a batch, streams."""

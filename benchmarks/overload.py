@@ -39,13 +39,13 @@ from rich.console import Console
 from benchmarks.load import BROKEN, Load, Outcome, ask, request_bodies
 from benchmarks.offline import Offline
 from benchmarks.servers import Server, divided, ours, running
-from benchmarks.speed import processor
 from benchmarks.watch import Watch, answered, back_to, probing, watching
 from configs.settings import Settings, load_settings, resolve
 from policy_topics.bundle import MANIFEST, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.registry import Registry, served_bundle
+from train.cost import processor
 
 FULL = 0.85
 """Of the queue that is filled to measure the capacity; from 1 - 1 / `serve.batcher.SHARE` requests are refused."""

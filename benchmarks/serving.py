@@ -29,11 +29,11 @@ from rich.table import Table
 
 from benchmarks.load import Load, Outcome, ask, request_bodies
 from benchmarks.servers import OURS, Server, Way, bentoml_batching, divided, fastapi_pipeline, infinity, ours, running
-from benchmarks.speed import processor
 from configs.settings import load_settings, resolve
 from policy_topics.classifier import Classifier
 from policy_topics.engine import available_cores
 from policy_topics.registry import served_bundle
+from train.cost import processor
 
 CLIENTS = (1, 8, 64)
 MANY, MANY_CLIENTS = 32, 4

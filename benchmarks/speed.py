@@ -41,6 +41,7 @@ from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier
 from policy_topics.engine import engine_threads, load_engine
 from policy_topics.registry import served_bundle
+from train.cost import processor
 from train.export import to_onnx
 from train.vocabulary import CLS, SEP, SPECIAL_TOKENS, UNK, as_transformers
 
@@ -131,14 +132,6 @@ def seconds(ways: dict[str, Classify], texts: Sequence[str], rounds: int) -> dic
             if number:
                 taken[name].append(time.perf_counter() - start)
     return taken
-
-
-def processor() -> str:
-    """The processor's name, as the system gives it."""
-    file = Path("/proc/cpuinfo")
-    lines = file.read_text("utf-8").splitlines() if file.is_file() else []
-    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
-    return next(names, platform.processor() or platform.machine())
 
 
 def main() -> None:

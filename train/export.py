@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from configs.settings import EngineSettings, ExportSettings
@@ -26,11 +25,9 @@ from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier, pool
 from policy_topics.engine import load_engine
 from policy_topics.errors import TrainingError
-from train.calibrate import fit_calibration
+from train.calibrate import Logits, fit_calibration
 from train.dataset import LabelledParagraph
 from train.metrics import Labels, f1_scores
-
-Logits = NDArray[np.float32]
 
 
 @dataclass(frozen=True, slots=True)
