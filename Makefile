@@ -31,7 +31,7 @@ test: lint
 
 test-browser: setup-train
 	$(PIP) --editable '.[browser]'
-	$(BIN)/python -m pytest tests/test_page.py tests/test_page_access.py tests/test_page_correcting.py tests/test_page_long.py
+	$(BIN)/python -m pytest tests/test_page.py tests/test_page_access.py tests/test_page_correcting.py tests/test_page_faults.py tests/test_page_long.py
 
 lint: setup-train
 	$(BIN)/ruff check .

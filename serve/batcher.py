@@ -103,8 +103,9 @@ class Batcher:
         run: windows in, logits out; called in a thread of its own, never twice at once.
         topics: width of the logits.
         batch_tokens: most tokens in a batch, padding included; a longer window runs alone.
-        queue_tokens: tokens that may wait.
-        queue_seconds: what the engine would take longer for, as fast as it has been of late, may not wait either.
+        queue_tokens: tokens that may wait, of one request at most a `SHARE` counted.
+        queue_seconds: what the engine would take longer for, as fast as it has been of late, may not wait either, but
+            for two requests.
     """
 
     def __init__(self, run: Run, topics: int, batch_tokens: int, queue_tokens: int, queue_seconds: float) -> None:

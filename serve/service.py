@@ -31,8 +31,8 @@ _app = create_app(
     workers=1,  # the engine uses all cores; a second worker would load a second model and share them
     # Ours answers first (serve.limits); BentoML's has no off switch.
     traffic={"timeout": _settings.serve.timeout_seconds + 5},
-    metrics={"enabled": False},  # serve.metrics says why
-    logging={"access": {"enabled": False}},  # serve.logs has ours, which names no address and costs a tenth
+    metrics={"enabled": False},  # serve.observation.metrics says why
+    logging={"access": {"enabled": False}},  # serve.observation.logs has ours, which names no address and costs a tenth
     # BentoML's timeout middleware keeps the trace span of each request (11 KB) until the timeout is over. A config file
     # of BentoML's can switch tracing on again.
     tracing={"excluded_urls": ".*"},
