@@ -96,18 +96,19 @@ def run(
 def _logits(model: Path, texts: Sequence[str], max_tokens: int) -> Logits:
     tokenizer = AutoTokenizer.from_pretrained(model)
     loaded = AutoModelForSequenceClassification.from_pretrained(model).eval()
-    parts = []
-    for start in range(0, len(texts), 32):
-        batch = tokenizer(
-            list(texts[start : start + 32]),
+    order = np.argsort([len(text) for text in texts])  # texts of like lengths together: little padding
+    logits = np.zeros((len(texts), loaded.config.num_labels), np.float32)
+    for batch in np.array_split(order, -(-len(order) // 32)):
+        encoded = tokenizer(
+            [texts[i] for i in batch],
             truncation=True,
             max_length=max_tokens,
             padding=True,
             return_tensors="pt",
             return_token_type_ids=False,
         )
-        parts.append(loaded(**batch).logits.float().numpy())
-    return np.concatenate(parts)
+        logits[batch] = loaded(**encoded).logits.float().numpy()
+    return logits
 
 
 def _random(like: str, folder: Path) -> Path:

@@ -72,7 +72,8 @@ def _remarks(document: Document, segmented: Segmented) -> Iterator[str]:
         yield f"有字节无法解码 read as {document.encoding}"
     if not segmented.paragraphs:
         yield "没有可判断的文字 no text to classify"
-    for dropped in segmented.dropped:
+    yield from document.remarks
+    for dropped in (*document.dropped, *segmented.dropped):
         yield f"非正文，未判断 left out as boilerplate: {dropped}"
 
 

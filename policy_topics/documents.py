@@ -7,7 +7,6 @@ where they are used: together they take a third of a second, which no command sh
 from __future__ import annotations
 
 import io
-import logging
 import re
 import threading
 import zipfile
@@ -29,7 +28,9 @@ LARGEST_UNPACKED = 256 * 1024 * 1024
 SHORT_CELL = 100
 """Characters. A table row is one line if each cell is one line and no longer; other cells frame text, line by line."""
 
-_log = logging.getLogger(__name__)
+MOST_PAGES = 200
+"""Pages without text that a remark names; it counts the rest."""
+
 _pdfium = threading.Lock()  # PDFium may not be called from two threads at once
 
 
@@ -42,12 +43,16 @@ class Document:
         text: its text, not yet cleaned.
         media_type: what it was read as.
         encoding: of a text file, how its bytes were read; None for formats that say so themselves.
+        remarks: for people, what could not be read of it, such as scanned pages.
+        dropped: lines of a web page around its article, which are not in `text`.
     """
 
     name: str
     text: str
     media_type: str
     encoding: str | None
+    remarks: tuple[str, ...] = ()
+    dropped: tuple[str, ...] = ()
 
 
 def read_document(data: bytes, name: str) -> Document:
@@ -65,7 +70,8 @@ def read_document(data: bytes, name: str) -> Document:
     if kind == "zip":
         return Document(name, _read_docx(data, name), _DOCX, None)
     if kind == "pdf":
-        return Document(name, _read_pdf(data, name), "application/pdf", None)
+        text, remarks = _read_pdf(data, name)
+        return Document(name, text, "application/pdf", None, remarks)
     if suffix in (".docx", ".pdf"):
         raise DocumentError(
             f"{name}: this is no {suffix[1:].upper()} file, or a damaged one; save it again. 文件已损坏，请重新保存。"
@@ -76,9 +82,10 @@ def read_document(data: bytes, name: str) -> Document:
         raise UnsupportedDocument(f"{name}: {fault}") from None
     if suffix in (".html", ".htm") or _HTML.match(text):
         try:
-            return Document(name, "\n".join(article_lines(text)), "text/html", encoding)
+            article, around = article_lines(text)
         except DocumentError as fault:
             raise DocumentError(f"{name}: {fault}") from None
+        return Document(name, "\n".join(article), "text/html", encoding, dropped=tuple(around))
     return Document(name, text, "text/markdown" if suffix == ".md" else "text/plain", encoding)
 
 
@@ -165,7 +172,8 @@ def _docx_boxes(element: Any) -> Iterator[str]:
             yield from _docx_boxes(child)
 
 
-def _read_pdf(data: bytes, name: str) -> str:
+def _read_pdf(data: bytes, name: str) -> tuple[str, tuple[str, ...]]:
+    """The text of a PDF, and what there is to remark."""
     import pypdfium2
 
     with _pdfium:
@@ -182,6 +190,13 @@ def _read_pdf(data: bytes, name: str) -> str:
             f"{name}: no text on its {len(pages)} pages, so they are probably scanned; run OCR on it first. "
             "没有文字层（可能是扫描件），请先进行文字识别（OCR）。"
         )
-    if silent:
-        _log.warning("%s: no text on page(s) %s; scanned pages are not read", name, ", ".join(map(str, silent)))
-    return "\n".join(pages)
+    return "\n".join(pages), (_unread(silent),) if silent else ()
+
+
+def _unread(pages: list[int]) -> str:
+    more = len(pages) - MOST_PAGES
+    named = ", ".join(map(str, pages[:MOST_PAGES])) + (f" and {more} more" if more > 0 else "")
+    return (
+        f"no text on page(s) {named}; scanned pages are not read. "
+        "这些页没有文字层（可能是扫描件），未读取，请先进行文字识别（OCR）。"
+    )

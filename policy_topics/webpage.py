@@ -1,4 +1,4 @@
-"""Web pages: HTML to the lines of its article.
+"""Web pages: HTML to the lines of its article, and those around it.
 
 Trafilatura knows where an article is, but joins the paragraphs of layout tables and leaves out headings and sentences
 that stand twice. So it is asked only where the article begins and ends; the lines between are all kept, as the
@@ -36,8 +36,8 @@ _TOO_DEEP = "elements are nested too deeply; save its text, without the page. ç½
 _CHINESE = re.compile("[\u2e80-\uffef]{2}")
 
 
-def article_lines(page: str) -> list[str]:
-    """Lines of the article of a web page, or of the whole page where none is found. Empty if it holds no text.
+def article_lines(page: str) -> tuple[list[str], list[str]]:
+    """Lines of the article of a web page, and those around it. The whole page is the article where none is found.
 
     Raises:
         DocumentError: its elements are nested so deeply that a part of it could not be read.
@@ -60,11 +60,13 @@ def article_lines(page: str) -> list[str]:
     article, short = _compact(found), {_compact(line.removeprefix("- ")) for line in found.splitlines()}
     compact = [_compact(line) for line, _ in lines]
     inside = [n for n, line in enumerate(compact) if line in short or (len(line) >= ANCHOR and line in article)]
+    whole = [line for line, _ in lines]
     if not inside:
-        return [line for line, _ in lines]
-    start, end = inside[0], inside[-1] + 1
-    headlines = [number for number in range(max(0, start - ABOVE), start) if lines[number][1]]
-    return [line for line, _ in lines[min(headlines, default=start) : end]]
+        return whole, []
+    first, end = inside[0], inside[-1] + 1
+    headlines = [number for number in range(max(0, first - ABOVE), first) if lines[number][1]]
+    start = min(headlines, default=first)
+    return whole[start:end], whole[:start] + whole[end:]
 
 
 def _lines(tree: Any) -> list[tuple[str, bool]]:

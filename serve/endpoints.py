@@ -121,7 +121,8 @@ class Endpoints:
 
     async def _read_document(self, read: Callable[[], Awaitable[tuple[Document, Options]]]) -> bytes:
         document, _ = await read()
-        return await asyncio.to_thread(to_json, DocumentText(document=_about(document), text=document.text))
+        answer = DocumentText(document=_about(document), text=document.text, dropped=list(document.dropped))
+        return await asyncio.to_thread(to_json, answer)
 
     async def _classify_document(
         self, read: Callable[[], Awaitable[tuple[Document, Options]]], language: Language, record: Record
@@ -147,7 +148,7 @@ class Endpoints:
                         document=_about(document),
                         results=results,
                         document_topics=whole,
-                        dropped=list(segmented.dropped),
+                        dropped=[*document.dropped, *segmented.dropped],
                     )
                 )
 
@@ -193,7 +194,12 @@ class Endpoints:
 
 
 def _about(document: Document) -> DocumentAbout:
-    return DocumentAbout(name=document.name, media_type=document.media_type, encoding=document.encoding)
+    return DocumentAbout(
+        name=document.name,
+        media_type=document.media_type,
+        encoding=document.encoding,
+        remarks=list(document.remarks),
+    )
 
 
 def _tokenise_document(document: Document, classifier: Classifier, record: Record) -> tuple[Segmented, list[Tokenised]]:

@@ -176,6 +176,10 @@ class DocumentAbout(TypedDict):
     name: str
     media_type: str
     encoding: str | None
+    remarks: Annotated[
+        list[str],
+        Field(description="What could not be read of it, such as scanned pages, in Chinese and English; else empty."),
+    ]
 
 
 class DocumentClassification(TypedDict):
@@ -185,7 +189,10 @@ class DocumentClassification(TypedDict):
     document: DocumentAbout
     results: list[ParagraphResult]
     document_topics: Annotated[list[DocumentTopic], Field(description="Largest share first.")]
-    dropped: Annotated[list[str], Field(description="Boilerplate lines that were left out.")]
+    dropped: Annotated[
+        list[str],
+        Field(description="Lines that were left out: those around the article of a web page, then boilerplate."),
+    ]
 
 
 class FeedbackStored(TypedDict):
@@ -231,6 +238,7 @@ class DocumentText(TypedDict):
 
     document: DocumentAbout
     text: Annotated[str, Field(description="The document as it was decoded; offsets of paragraphs are offsets in it.")]
+    dropped: Annotated[list[str], Field(description="Lines around the article of a web page; they are not in `text`.")]
 
 
 class WordWeight(TypedDict):

@@ -107,7 +107,8 @@ class TestDocument:
     def test_each_paragraph_has_its_place_and_topics(self, client: TestClient) -> None:
         answer = client.post("/classify_document", json={"text": self.TEXT, "name": "纪要"}).json()
         assert set(answer) == {"model", "document", "results", "document_topics", "dropped"}
-        assert answer["document"] == {"name": "纪要", "media_type": "text/plain", "encoding": None}
+        about = {"name": "纪要", "media_type": "text/plain", "encoding": None, "remarks": []}
+        assert answer["document"] == about
         assert answer["dropped"] == ["打印本页"]
         assert [result["index"] for result in answer["results"]] == [0, 1]
         for result, text in zip(answer["results"], (FARMING, DIGITAL), strict=True):
@@ -132,7 +133,8 @@ class TestDocument:
         options = {"options": json.dumps(EVERY_TOPIC)}
         file = {"file": ("通知.txt", self.TEXT.encode("gb18030"), "text/plain")}
         answer = client.post("/classify_document", files=file, data=options).json()
-        assert answer["document"] == {"name": "通知.txt", "media_type": "text/plain", "encoding": "gb18030"}
+        about = {"name": "通知.txt", "media_type": "text/plain", "encoding": "gb18030", "remarks": []}
+        assert answer["document"] == about
         typed = client.post("/classify_document", json={"text": self.TEXT, "options": EVERY_TOPIC}).json()
         assert answer["results"] == typed["results"]
 

@@ -37,6 +37,7 @@ from tests.archives import (
     tar_file,
     zip_file,
 )  # fmt: skip
+from tests.test_documents import ARTICLE, pdf_file, web_page
 
 TABLES = (".csv", ".tsv", ".jsonl", ".parquet")
 
@@ -189,11 +190,18 @@ def test_texts_over_the_limit_are_named_and_never_cut(tmp_path: Path) -> None:
 
 
 def test_pages_of_a_pdf_without_text_are_named(tmp_path: Path) -> None:
-    from tests.test_documents import pdf_file
-
     read = read_bytes(tmp_path, "half.pdf", pdf_file([[FARMS], []]))
     assert read.texts == [FARMS]
     assert read.faults == {"half.pdf": ["partly_read"]}
+    (fault,) = read.finished["half.pdf"].faults
+    assert fault.reason.startswith("half.pdf: no text on page(s) 2; scanned pages are not read")
+
+
+def test_the_lines_around_the_article_of_a_web_page_are_counted_and_no_fault(tmp_path: Path) -> None:
+    page = web_page(ARTICLE.replace("<ul><li>扩大", "<p>【打印】</p><ul><li>扩大"))
+    read = read_bytes(tmp_path, "news.html", page)
+    around, boilerplate = 4, 1
+    assert (read.finished["news.html"].dropped, read.faults) == (around + boilerplate, {})
 
 
 # Archives

@@ -13,6 +13,7 @@ import pytest
 
 from cli.main import main
 from configs.settings import HOME
+from tests.test_documents import ARTICLE, pdf_file, web_page
 
 REPORT = (
     "縣委常委會召開會議。 會議傳達學(xué)習(xí)了教育工作會議精神,要加快補(bǔ)齊學(xué)校短板。 "
@@ -104,6 +105,16 @@ def test_every_kind_of_text_has_an_answer_and_nothing_is_left_out_in_silence(  #
     elif "email" in content.decode("utf-8", "replace"):
         assert "[email protected]" in out
         assert "[/x]" in out
+
+
+def test_pages_and_lines_that_classify_leaves_out_are_told(run, tmp_path: Path) -> None:  # type: ignore[no-untyped-def]
+    scan, page = tmp_path / "half.pdf", tmp_path / "news.html"
+    scan.write_bytes(pdf_file([["会议研究了教育工作。"], []]))
+    page.write_bytes(web_page(ARTICLE))
+    code, _, err = run("classify", str(scan), str(page))
+    assert code == 0
+    assert f"{scan}: no text on page(s) 2" in err
+    assert f"{page}: 非正文，未判断 left out as boilerplate: 政务公开" in err
 
 
 def test_classify_reads_standard_input(run, monkeypatch: pytest.MonkeyPatch) -> None:  # type: ignore[no-untyped-def]

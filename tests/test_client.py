@@ -13,6 +13,7 @@ import pytest
 from configs.settings import Settings, override
 from policy_topics.classifier import Classifier
 from policy_topics.client import AsyncClient, Classified, Client, Corrected, Incomplete, ServiceError, UnusableTexts
+from policy_topics.client.answers import classified_document
 from serve.access.keys import add_key
 from serve.app import create_app
 from tests.listening import listening
@@ -73,6 +74,13 @@ def test_a_file_is_read_like_its_text(service: str, tmp_path: Path) -> None:
     assert (file.encoding, file.name, typed.name) == ("gb18030", "通知.txt", "通知")
     assert [text[each.start : each.end] for each in file.paragraphs] == [FARMING, DIGITAL]
     assert (file.paragraphs, file.topics) == (typed.paragraphs, typed.topics)
+
+
+def test_what_was_not_read_of_a_document_is_told() -> None:
+    about = {"name": "a.pdf", "media_type": "application/pdf", "encoding": None, "remarks": ["no text on page(s) 2"]}
+    answer = {"model": {"name": "m", "version": "1", "taxonomy": 1}, "document": about, "results": []}
+    document = classified_document(answer | {"document_topics": [], "dropped": ["分享到："]})
+    assert (document.remarks, document.dropped) == (("no text on page(s) 2",), ("分享到：",))
 
 
 def test_a_file_name_that_is_no_utf8_is_read_as_its_writer_meant_it(service: str, tmp_path: Path) -> None:

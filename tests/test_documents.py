@@ -15,7 +15,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
-from policy_topics.documents import decode, read_document
+from policy_topics.documents import MOST_PAGES, decode, read_document
 from policy_topics.errors import DocumentError, UnsupportedDocument
 
 SIMPLIFIED = "全市教育工作会议召开，研究部署义务教育课后服务工作。"
@@ -164,6 +164,7 @@ def test_a_web_page_is_read_as_its_article() -> None:
         "各校要抓好落实。",
         "各校要抓好落实。",
     ]
+    assert document.dropped == ("首页", "政务公开", "办事服务", "联系我们")
 
 
 def test_paragraphs_in_a_layout_table_stay_paragraphs() -> None:
@@ -172,7 +173,8 @@ def test_paragraphs_in_a_layout_table_stay_paragraphs() -> None:
 
 
 def test_a_page_without_an_article_is_read_whole() -> None:
-    assert read_document(web_page("<div>短讯</div><div>晴</div>"), "a.html").text == "短讯\n晴"
+    document = read_document(web_page("<div>短讯</div><div>晴</div>"), "a.html")
+    assert (document.text, document.dropped) == ("短讯\n晴", ())
 
 
 def test_line_breaks_of_the_source_are_no_spaces_between_han() -> None:
@@ -278,9 +280,20 @@ def test_a_scanned_pdf_is_refused() -> None:
         read_document(pdf_file([[], []]), "scan.pdf")
 
 
-def test_pages_without_text_are_told(caplog: pytest.LogCaptureFixture) -> None:
-    assert SIMPLIFIED in read_document(pdf_file([[SIMPLIFIED], []]), "a.pdf").text
-    assert "a.pdf: no text on page(s) 2" in caplog.text
+def test_pages_without_text_are_told() -> None:
+    document = read_document(pdf_file([[SIMPLIFIED], [], ["第三页"], []]), "a.pdf")
+    assert SIMPLIFIED in document.text
+    (remark,) = document.remarks
+    assert remark.startswith("no text on page(s) 2, 4; scanned pages are not read") and "这些页没有文字" in remark
+
+
+def test_a_pdf_with_text_on_every_page_has_no_remark() -> None:
+    assert read_document(pdf_file([[SIMPLIFIED]]), "a.pdf").remarks == ()
+
+
+def test_of_very_many_pages_without_text_the_first_are_named_and_the_rest_counted() -> None:
+    (remark,) = read_document(pdf_file([[SIMPLIFIED], *[[]] * (MOST_PAGES + 2)]), "a.pdf").remarks
+    assert " 2, 3, 4, " in remark and f", {MOST_PAGES + 1} and 2 more; scanned" in remark
 
 
 def test_an_encrypted_pdf_is_refused() -> None:

@@ -23,7 +23,7 @@ from tests.browser import (
     wait_until_read,
 )
 from tests.service import DIGITAL, FARMING, SAFETY, TEXT
-from tests.test_documents import docx_file
+from tests.test_documents import ARTICLE, docx_file, pdf_file, web_page
 
 pytestmark = needs_chromium
 
@@ -63,6 +63,22 @@ class TestReading:
         wait_until_read(page)
         assert page.inner_text("#document-name") == "纪要.docx"
         assert texts(page) == [FARMING, SAFETY]
+
+    def test_what_was_not_read_of_a_file_is_told_until_another_text_comes(self, page: Page) -> None:
+        data = pdf_file([[FARMING], []])
+        page.set_input_files("#file", {"name": "纪要.pdf", "mimeType": "application/pdf", "buffer": data})
+        page.click("#send")
+        wait_until_read(page)
+        assert "no text on page(s) 2" in page.inner_text("#remarks")
+        page.click("#another")
+        assert page.locator("#remarks").is_hidden()
+
+    def test_the_lines_around_the_article_of_a_web_page_are_counted(self, page: Page) -> None:
+        file = {"name": "news.html", "mimeType": "text/html", "buffer": web_page(ARTICLE)}
+        page.set_input_files("#file", file)
+        page.click("#send")
+        wait_until_read(page)
+        page.wait_for_selector("text=略去 4 行网页杂项")
 
     def test_a_dropped_file_is_taken(self, page: Page) -> None:
         page.evaluate(

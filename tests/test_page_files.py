@@ -96,7 +96,8 @@ class TestReadDocument:
     def test_it_gives_the_text_that_offsets_are_offsets_in(self, client: TestClient) -> None:
         data = f"會議(huì yì)紀要\r\n{FARMING}\r\n{DIGITAL}".encode("gb18030")
         read = client.post("/read_document", files={"file": ("纪要.txt", io.BytesIO(data))}).json()
-        assert read["document"] == {"name": "纪要.txt", "media_type": "text/plain", "encoding": "gb18030"}
+        about = {"name": "纪要.txt", "media_type": "text/plain", "encoding": "gb18030", "remarks": []}
+        assert (read["document"], read["dropped"]) == (about, [])
         whole = client.post("/classify_document", files={"file": ("纪要.txt", io.BytesIO(data))}).json()
         assert [read["text"][result["start"] : result["end"]] for result in whole["results"]][1:] == [FARMING, DIGITAL]
 

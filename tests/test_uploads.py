@@ -28,6 +28,7 @@ from serve.uploads import pool as uploads
 from serve.uploads.pool import Uploads
 from tests.service import FARMING, problem, settings
 from tests.test_api_faults import asking, until
+from tests.test_documents import ARTICLE, web_page
 
 MEGABYTE = 1024 * 1024
 DOCUMENT = '<w:document xmlns:w="http://schemas.openxmlformats.org/wordprocessingml/2006/main"><w:body>{}</w:body></w:document>'
@@ -67,6 +68,11 @@ def pdf_of(page: str) -> bytes:
     """A PDF with a page object of one's own making, and no table of where its objects are."""
     objects = "1 0 obj<</Type/Catalog/Pages 2 0 R>>endobj 2 0 obj<</Type/Pages/Kids[3 0 R]/Count 1>>endobj 3 0 obj"
     return f"%PDF-1.7\n{objects}{page}endobj trailer<</Root 1 0 R>>\n%%EOF".encode("latin-1")
+
+
+NEWS = web_page(ARTICLE)
+PORTAL = web_page("".join(f"<p>第{n}条链接</p>" for n in range(5000)) + ARTICLE)
+"""With more around its article than a head may hold."""
 
 
 def noise(length: int) -> bytes:
@@ -121,6 +127,9 @@ class TestReading:
             ("page.html", f"<html><body><p>{FARMING}</p></body></html>".encode()),
             ("会议.docx", docx(FARMING, "🚀")),
             ("report.pdf", pdf("first page", "second page")),
+            ("half.pdf", pdf("first page", "")),
+            ("news.html", NEWS),
+            ("portal.html", PORTAL),
             ("empty.txt", b""),
         ],
     )
@@ -150,8 +159,17 @@ class TestReading:
             assert len((await ours.read("粮".encode() * 100, "a.txt")).text) == 100
             with pytest.raises(Problem, match="101 characters"):
                 await ours.read("粮".encode() * 101, "a.txt")
+            with pytest.raises(Problem, match="more than 100"):
+                await ours.read(PORTAL, "portal.html")
 
         scene(play, max_document_characters=100)
+
+    def test_what_is_remarked_on_a_file_is_not_on_standard_error(self, capfd: pytest.CaptureFixture[str]) -> None:
+        async def play(ours: Uploads) -> None:
+            assert (await ours.read(pdf("first page", ""), "机密.pdf")).remarks
+
+        scene(play)
+        assert capfd.readouterr().err == ""
 
 
 class TestHostileFiles:
@@ -282,6 +300,19 @@ class TestService:
                 assert "bomb.docx" in problem(await hit, 422, "unreadable_document")["detail"]
 
         asyncio.run(play())
+
+    @pytest.mark.parametrize("path", ["/classify_document", "/read_document"])
+    def test_pages_that_were_not_read_are_told(self, client: TestClient, path: str) -> None:
+        answer = client.post(path, files={"file": ("half.pdf", pdf("first page", ""))})
+        assert answer.status_code == 200
+        (remark,) = answer.json()["document"]["remarks"]
+        assert "no text on page(s) 2" in remark and "没有文字" in remark
+
+    @pytest.mark.parametrize("path", ["/classify_document", "/read_document"])
+    def test_the_lines_around_the_article_of_a_web_page_are_told(self, client: TestClient, path: str) -> None:
+        answer = client.post(path, files={"file": ("news.html", NEWS)}).json()
+        assert answer["dropped"] == ["首页", "政务公开", "办事服务", "联系我们"]
+        assert answer["document"]["remarks"] == []
 
     def test_a_file_of_another_type_is_still_a_415(self, client: TestClient) -> None:
         answer = client.post("/classify_document", files={"file": ("a.png", b"\x89PNG\r\n\x1a\n")})

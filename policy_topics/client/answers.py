@@ -70,12 +70,18 @@ class TopicShare:
 
 @dataclass(frozen=True, slots=True)
 class ClassifiedDocument:
-    """A document, paragraph by paragraph; `dropped` are the lines of boilerplate that were left out."""
+    """A document, paragraph by paragraph.
+
+    Attributes:
+        remarks: for people, what could not be read of it, such as scanned pages.
+        dropped: lines that were left out: those around the article of a web page, and boilerplate.
+    """
 
     model: ModelName
     name: str
     media_type: str
     encoding: str | None
+    remarks: tuple[str, ...]
     paragraphs: tuple[ClassifiedParagraph, ...]
     topics: tuple[TopicShare, ...]
     dropped: tuple[str, ...]
@@ -139,6 +145,7 @@ def classified_document(answer: Mapping[str, Any]) -> ClassifiedDocument:
         name=about["name"],
         media_type=about["media_type"],
         encoding=about["encoding"],
+        remarks=tuple(about["remarks"]),
         paragraphs=tuple(
             ClassifiedParagraph(model, **_topics(each), **{place: each[place] for place in places})
             for each in answer["results"]

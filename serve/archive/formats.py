@@ -9,11 +9,9 @@ import codecs
 import csv
 import io
 import json
-import logging
 import posixpath
 import re
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import Any, BinaryIO, NamedTuple, cast
@@ -64,7 +62,7 @@ class Notes:
     replaced: bool = False
     bad_rows: int = 0
     first_bad: str = ""
-    warnings: list[str] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
     def bad(self, place: str, reason: str) -> None:
         self.bad_rows += 1
@@ -72,7 +70,7 @@ class Notes:
 
     def faults(self) -> tuple[Fault, ...]:
         """What was left out although the rest was read."""
-        found = [Fault("partly_read", warning) for warning in self.warnings]
+        found = [Fault("partly_read", remark) for remark in self.remarks]
         if self.bad_rows:
             found.append(Fault("bad_rows", f"{self.bad_rows} rows not scored; first: {self.first_bad}. 有行无法读取。"))
         return tuple(found)
@@ -129,19 +127,20 @@ def _document(file: BinaryIO, name: str, plain: str, most: int, notes: Notes) ->
     data = file.read(LARGEST_UNPACKED + 1)
     if len(data) > LARGEST_UNPACKED:
         raise TooLarge(f"over {LARGEST_UNPACKED} bytes; split it. 文件过大，请拆分。")
-    with _warnings(notes):
-        if ebooks.is_ebook(data):
-            text = ebooks.read_ebook(data)
-        elif word.is_old_word(data, plain):
-            text = word.read_old_word(data)
-        else:
-            document = read_document(data, plain)
-            text, notes.replaced = document.text, "replaced" in (document.encoding or "")
+    if ebooks.is_ebook(data):
+        text = ebooks.read_ebook(data)
+    elif word.is_old_word(data, plain):
+        text = word.read_old_word(data)
+    else:
+        document = read_document(data, plain)
+        text, notes.replaced = document.text, "replaced" in (document.encoding or "")
+        notes.remarks += [f"{plain}: {remark}" for remark in document.remarks]
+        notes.dropped += len(document.dropped)
     del data
     if len(text) > most:
         raise TooLarge(f"a text of over {most} characters (archive.document_characters); split it. 文本过长，请拆分。")
     segmented = paragraphs(text)
-    notes.dropped = len(segmented.dropped)
+    notes.dropped += len(segmented.dropped)
     if not segmented.paragraphs:
         raise NoText("no paragraph with a word in it. 没有可判断的文字。")
     month, folder = _month(name), posixpath.dirname(name)
@@ -269,21 +268,3 @@ def _month(text: str) -> str | None:
 
 def _string(value: object) -> str:
     return "" if value is None else _SURROGATE.sub("\ufffd", str(value))
-
-
-@contextmanager
-def _warnings(notes: Notes) -> Iterator[None]:
-    """Warnings of the library, such as of pages that were not read, as notes."""
-
-    class Noting(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            notes.warnings.append(record.getMessage())
-
-    log, handler = logging.getLogger("policy_topics"), Noting(logging.WARNING)
-    propagated, log.propagate = log.propagate, False
-    log.addHandler(handler)
-    try:
-        yield
-    finally:
-        log.removeHandler(handler)
-        log.propagate = propagated

@@ -51,8 +51,8 @@ Which policy topics a Chinese policy text is about, paragraph by paragraph, with
 bytes, {max_items} items in a request, {max_item_characters} characters in an item, {max_document_characters} characters
 in a document, {timeout_seconds} s for an answer.
 
-**Texts** are cleaned first: pinyin glosses go, Traditional becomes Simplified, boilerplate lines of web pages are
-dropped. Text without words has no topics; that is no error.
+**Texts** are cleaned first: pinyin glosses go, Traditional becomes Simplified, boilerplate lines and what stands around
+the article of a web page are dropped. Text without words has no topics; that is no error.
 
 **Offsets** `start` and `end` are counted in Unicode code points of the document as it was decoded, before cleaning
 (as in Python's `str`; a JavaScript string counts characters beyond the BMP twice).

@@ -20,7 +20,7 @@ CLASSIFIED = {
 DOCUMENT = {"name": "会议纪要", "text": f"{TEXT}\n打印本页", "options": {"crosswalk": True}}
 DOCUMENT_CLASSIFIED = {
     "model": MODEL,
-    "document": {"name": "会议纪要", "media_type": "text/plain", "encoding": None},
+    "document": {"name": "会议纪要", "media_type": "text/plain", "encoding": None, "remarks": []},
     "results": [
         {
             "index": 0,
@@ -36,7 +36,7 @@ DOCUMENT_CLASSIFIED = {
     "document_topics": [{"id": TOPIC["id"], "name": TOPIC["name"], "share": 1.0}],
     "dropped": ["打印本页"],
 }
-DOCUMENT_READ = {"document": DOCUMENT_CLASSIFIED["document"], "text": DOCUMENT["text"]}
+DOCUMENT_READ = {"document": DOCUMENT_CLASSIFIED["document"], "text": DOCUMENT["text"], "dropped": []}
 EXPLAIN = {"text": "稳就业。", "topic": TOPIC["id"]}
 EXPLAINED = {
     "model": MODEL,

@@ -6,7 +6,7 @@ import { listenForTips } from "./chip.js";
 import { adopt, byId, localise, tell } from "./dom.js";
 import { copied, download, exported, fileName, tabbed } from "./export.js";
 import { isUnsaved } from "./feedback.js";
-import { busy, hideFault, showFault, status } from "./messages.js";
+import { busy, hideFault, showFault, showRemarks, status } from "./messages.js";
 import { mix, newDocument, take } from "./paragraph.js";
 import { Paragraphs } from "./paragraphs.js";
 import { Queue } from "./queue.js";
@@ -42,8 +42,7 @@ async function start(event) {
   byId("send").disabled = true;
   try {
     if (!about) await begin();
-    const read = file ? await readFile(file) : { name: "", text };
-    open(read.name, read.text);
+    open(file ? await readFile(file) : newDocument("", text));
     await go();
   } catch (fault) {
     showFault(fault);
@@ -61,13 +60,13 @@ async function readFile(chosen) {
   status(["reading"], true);
   const form = new FormData();
   form.append("file", chosen);
-  const { document, text } = await ask("read_document", { form, signal: running.signal, onWait: busy });
-  return { name: document.name, text };
+  const { document, text, dropped } = await ask("read_document", { form, signal: running.signal, onWait: busy });
+  return newDocument(document.name, text, dropped.length, document.remarks);
 }
 
-function open(title, text) {
-  replace(newDocument(title || t("pasted"), text), title || null);
-  tell(byId("document-name"), { text: title ? () => title : ["pasted"] });
+function open(read) {
+  replace({ ...read, name: read.name || t("pasted") }, read.name || null);
+  tell(byId("document-name"), { text: read.name ? () => read.name : ["pasted"] });
   byId("input").hidden = true;
   byId("bar").hidden = false;
   byId("results").hidden = true;
@@ -82,6 +81,7 @@ function replace(other, name) {
   doc = other;
   filtered = new Set();
   shown.clear(name);
+  showRemarks(doc.remarks);
   showFilter();
 }
 

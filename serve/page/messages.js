@@ -1,7 +1,7 @@
 // What the page tells the user: how far it is, and what went wrong with what to do.
 
 import { Fault } from "./api.js";
-import { byId, tell } from "./dom.js";
+import { byId, el, tell } from "./dom.js";
 
 /** `seen`: not only for screen readers. */
 export function status(told, seen = false) {
@@ -25,4 +25,11 @@ export function showFault(fault) {
 
 export function hideFault() {
   byId("fault").hidden = true;
+}
+
+/** What the service could not read of a file. Each remark is in both languages. */
+export function showRemarks(remarks) {
+  const place = byId("remarks");
+  place.replaceChildren(...remarks.map(remark => el("p", {}, remark)));
+  place.hidden = !remarks.length;
 }

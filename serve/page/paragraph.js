@@ -3,9 +3,12 @@
 import { length, parts } from "./parts.js";
 import { NONE } from "./topics.js";
 
-/** A document that is being read. `waiting` are its parts that the service has not answered yet. */
-export function newDocument(name, text) {
-  return { name, text, characters: length(text), waiting: parts(text), model: null, paragraphs: [], dropped: 0 };
+/**
+ * A document that is being read. `waiting` are its parts that the service has not answered yet, `dropped` lines that were
+ * left out already, and `remarks` what was said of its file.
+ */
+export function newDocument(name, text, dropped = 0, remarks = []) {
+  return { name, text, characters: length(text), waiting: parts(text), model: null, paragraphs: [], dropped, remarks };
 }
 
 /** The paragraphs of a part's answer, with offsets in the whole document. */

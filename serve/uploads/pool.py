@@ -29,6 +29,9 @@ MOST_WAITING = 16
 FILES = 500
 """Files that one process reads."""
 
+_Answer = tuple[dict[str, Any], str, list[str]]
+"""What a process says of a file, its text, and the lines that were left out of that."""
+
 _HEAD_BYTES = 65536
 _MOST_UTF8 = 4
 
@@ -46,8 +49,8 @@ class _Reader:
         self.spent = False
         """Whether it reads no more files, and has ended."""
 
-    def ask(self, data: bytes, name: str) -> tuple[dict[str, Any], str]:
-        """What the process says of a file, and its text. Blocks, so it is called in a thread.
+    def ask(self, data: bytes, name: str) -> _Answer:
+        """What the process answers to a file. Blocks, so it is called in a thread.
 
         Raises:
             Died, Silent: the file was too much for it.
@@ -60,10 +63,10 @@ class _Reader:
             self.child.send(name.encode("utf-8", "replace"))
             self.child.send(data)
             head = json.loads(self.child.receive(seconds, _HEAD_BYTES))
-            text = self.child.receive(seconds, most).decode("utf-8", "surrogatepass")
+            text, dropped = (self.child.receive(seconds, most).decode("utf-8", "surrogatepass") for _ in range(2))
             self._files += 1
             self.spent = self._files == FILES
-            return head, text
+            return head, text, dropped.splitlines()
         finally:
             if self.spent:
                 self.child.stop()
@@ -114,7 +117,7 @@ class Uploads:
         finally:
             self._waiting -= 1
         try:
-            head, text = await self._asked(data, name)
+            head, text, dropped = await self._asked(data, name)
         except Silent:
             seconds = self._limits.upload_seconds
             log.warning("an uploaded file was not read within %d s", seconds)
@@ -128,9 +131,9 @@ class Uploads:
             raise _died(name, fault, self._limits) from None
         if head["outcome"] != "read":
             raise _refused(head, name, self._limits)
-        return Document(name, text, head["media_type"], head["encoding"])
+        return Document(name, text, head["media_type"], head["encoding"], tuple(head["remarks"]), tuple(dropped))
 
-    async def _asked(self, data: bytes, name: str) -> tuple[dict[str, Any], str]:
+    async def _asked(self, data: bytes, name: str) -> _Answer:
         """Ask a process, with a slot, which is free again when the process is or has been replaced."""
         try:
             reader = self._free()
@@ -154,7 +157,7 @@ class Uploads:
             reader.child.stop()
         return _Reader(self._limits)
 
-    def _done(self, reader: _Reader, asked: asyncio.Future[tuple[dict[str, Any], str]]) -> None:
+    def _done(self, reader: _Reader, asked: asyncio.Future[_Answer]) -> None:
         asked.exception()  # whoever asked has it, or has left
         self._slots.release()
         if self._closed:

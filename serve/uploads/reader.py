@@ -1,7 +1,7 @@
 """The process that reads uploaded files: bytes come in, their text goes out, one file after another.
 
     → name, data    (two messages)
-    ← head, text    (a JSON object {"outcome", …}, and UTF-8)
+    ← head, text, dropped    (a JSON object {"outcome", …}, and UTF-8, of `dropped` a line each)
 
 What is passed is bytes and JSON and no pickle, so that a file that takes this process over has not got the server.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import logging
 import os
 import resource
 import signal
@@ -32,6 +33,7 @@ _READERS = ("docx", "lxml.html", "pypdfium2", "trafilatura")
 
 def main(descriptor: int, most_characters: int, memory_bytes: int, seconds: int) -> None:
     """Read files until the other end is closed."""
+    logging.lastResort = None  # what libraries remark on a file may have its name or its text in it
     signal.signal(signal.SIGTERM, signal.SIG_IGN)  # the server, which hears it too, finishes first, and ends this one
     connection = Connection(descriptor)
     for module in _READERS:
@@ -51,19 +53,21 @@ def main(descriptor: int, most_characters: int, memory_bytes: int, seconds: int)
         os._exit(OUT_OF_MEMORY)
 
 
-def _read(data: bytes, name: str, most_characters: int) -> tuple[bytes, bytes]:
+def _read(data: bytes, name: str, most_characters: int) -> tuple[bytes, bytes, bytes]:
     try:
         document = read_document(data, name)
     except Exception as fault:  # a broken file can raise anything in the libraries that read it
         if isinstance(fault, MemoryError) or getattr(fault.__cause__ or fault, "code", None) == _NO_MEMORY:
             raise MemoryError from None
         if isinstance(fault, DocumentError):
-            return _head(fault.code, reason=str(fault)), b""
-        return _head("failed", reason=type(fault).__name__), b""  # its message may have the text in it
-    if len(document.text) > most_characters:
-        return _head("too_long", characters=len(document.text)), b""
-    head = _head("read", media_type=document.media_type, encoding=document.encoding)
-    return head, document.text.encode("utf-8", "surrogatepass")
+            return _head(fault.code, reason=str(fault)), b"", b""
+        return _head("failed", reason=type(fault).__name__), b"", b""  # its message may have the text in it
+    dropped = "\n".join(document.dropped)
+    characters = len(document.text) + len(dropped)
+    if characters > most_characters:
+        return _head("too_long", characters=characters), b"", b""
+    head = _head("read", media_type=document.media_type, encoding=document.encoding, remarks=document.remarks)
+    return head, document.text.encode("utf-8", "surrogatepass"), dropped.encode("utf-8", "surrogatepass")
 
 
 def _head(outcome: str, **more: object) -> bytes:
