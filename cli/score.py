@@ -15,6 +15,15 @@ from policy_topics.registry import served_bundle
 from serve.archive.job import Form, Job, Where
 
 
+def _folder(text: str) -> Path:
+    if "://" in text:
+        raise typer.BadParameter(
+            f"{text} 不是本机目录，请写入本机目录，完成后再复制。 is no folder of this machine; name one, and copy it "
+            "when all is done."
+        )
+    return Path(text)
+
+
 def score(
     context: typer.Context,
     inputs: Annotated[
@@ -23,7 +32,9 @@ def score(
             metavar="IN…", help="文件、目录、通配符、压缩包或 s3:// 等地址。Files, folders, globs, archives, addresses."
         ),
     ],
-    out: Annotated[Path, typer.Argument(metavar="OUT", help="输出目录。Folder to write to; the same goes on.")],
+    out: Annotated[
+        Path, typer.Argument(metavar="OUT", parser=_folder, help="输出目录。Folder to write to; the same goes on.")
+    ],
     also: Annotated[
         list[Form] | None, typer.Option("--also", help="另外输出 JSONL 或 CSV。Write these too, beside Parquet.")
     ] = None,
@@ -42,15 +53,15 @@ def score(
     settings: Settings = context.obj
     if ray_address and engine is not Where.ray:
         raise typer.BadParameter("is for --engine ray", param_hint="--ray-address")
-    require({"pyarrow": "archive", "fsspec": "archive", "jinja2": "archive"})
+    require({"pyarrow": "archive", "fsspec": "archive"})
     if engine is Where.ray:
         require({"ray": "ray"})
     # Imported here: what serves needs none of it.
     from serve.archive.output import part_files
     from serve.archive.pipeline import run
 
-    job = Job(inputs, out, served_bundle(settings), settings, engine, ray_address, tuple(dict.fromkeys(also or ())))
-    for form in job.forms:  # told now, and not when all has been scored
+    job = Job(inputs, out, served_bundle(settings), settings, engine, ray_address, also or ())
+    for form in Form:  # told now, and not when all has been scored
         if (out / form).exists():
             part_files(out / form, form)
     console = Console(stderr=True, soft_wrap=True, markup=False, highlight=False)

@@ -82,12 +82,27 @@ def test_an_address_that_comes_to_nothing_is_wrong_use(tree: Path) -> None:
             names(address)
 
 
+def test_whatever_the_library_of_a_file_system_raises_is_told_of_its_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    class NoCredentialsError(Exception):
+        """As botocore's: of no built-in kind."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise NoCredentialsError("Unable to locate credentials")
+
+    monkeypatch.setattr(MemoryFileSystem, "isdir", refuse)
+    with pytest.raises(InputError, match="memory://bucket: Unable to locate credentials"):
+        names("memory://bucket")
+
+
 def test_links_to_folders_are_named_and_not_followed(tree: Path) -> None:
     (tree / "circle").symlink_to(tree)
     (tree / "dangling.txt").symlink_to(tree / "gone.txt")
     for name in ("in/circle", "in/dangling.txt"):
         assert name in names(tree)
-        assert read_source(str(tree.parent / name), name).faults == {name: ["unreachable"]}
+        read = read_source(str(tree.parent / name), name)
+        assert read.faults == {name: ["unreachable"]}
+        (fault,) = read.finished[name].faults
+        assert ("a link to a folder, which is not followed; name it itself" in fault.reason) is (name == "in/circle")
 
 
 def test_globs_of_any_depth_follow_no_links_and_meet_each_file_once(tree: Path) -> None:

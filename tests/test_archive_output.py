@@ -13,6 +13,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
+from configs.settings import ArchiveSettings
 from serve.archive.export import export
 from serve.archive.faults import Duplicate, Fault, OutputError
 from serve.archive.formats import Row
@@ -29,12 +30,13 @@ def rows(name: str, first: int, count: int) -> Scored:
     topics = Topics(("health", "fiscal"), (0.9, 0.6), 0.9)
     numbers = range(first, first + count)
     each = tuple(Row(f"{name}#{n}", name, n, f"第{n}段，\n“引号”", "2021-05", "县政府") for n in numbers)
-    return Scored(name, f"hash of {name}", first, each, (topics,) * count, 0)
+    return Scored(name, f"hash of {name}", each, (topics,) * count, 0)
 
 
 @contextmanager
-def output(folder: Path, part_rows: int = 4, model: Model = MODEL) -> Iterator[Output]:
-    with Output(folder, model, part_rows) as opened:
+def output(folder: Path, part_rows: int = 4, model: Model = MODEL, characters: int = 100) -> Iterator[Output]:
+    limits = ArchiveSettings(part_rows=part_rows, document_characters=characters, timeout_seconds=1)
+    with Output(folder, model, limits) as opened:
         yield opened
 
 
@@ -46,7 +48,7 @@ def complete(opened: Output, *names: str, count: int = 3) -> None:
     for name in names:
         if opened.admit(name, f"hash of {name}") == 0:
             opened.add(rows(name, 0, count))
-            opened.finish(Finished(name, f"hash of {name}", count))
+            opened.finish(Finished(name, f"hash of {name}"))
     opened.commit()
 
 
@@ -98,7 +100,7 @@ def test_the_rows_of_a_changed_input_are_replaced_and_those_beside_them_stay(tmp
         assert opened.admit("b", "another hash") == 0
         assert ids(tmp_path) == [f"{name}#{n}" for name in "ac" for n in range(3)]
         opened.add(rows("b", 0, 2))
-        opened.finish(Finished("b", "another hash", 2))
+        opened.finish(Finished("b", "another hash"))
         opened.commit()
         assert opened.ledger.tally().rows == opened.ledger.totals()["paragraphs"] == 8
     assert ids(tmp_path) == ["a#0", "a#1", "a#2", "b#0", "b#1", "c#0", "c#1", "c#2"]
@@ -115,7 +117,7 @@ def test_a_kill_while_changed_rows_are_removed_leaves_none_behind(
         opened.admit("long", "hash of long")
         for first in range(0, 6, 2):
             opened.add(rows("long", first, 2))
-        opened.finish(Finished("long", "hash of long", 6))
+        opened.finish(Finished("long", "hash of long"))
         opened.commit()
     with output(tmp_path) as opened, monkeypatch.context() as patched:
         removed: list[int] = []
@@ -133,6 +135,26 @@ def test_a_kill_while_changed_rows_are_removed_leaves_none_behind(
     with output(tmp_path) as opened:
         assert opened.admit("long", "hash of long") == 0  # even if the file is as it first was
         assert ids(tmp_path) == ["a#0", "b#0", "c#0"]
+
+
+def test_with_another_limit_of_characters_what_it_may_have_refused_is_read_from_scratch(tmp_path: Path) -> None:
+    with output(tmp_path) as opened:
+        complete(opened, "whole")
+        opened.admit("refused", "hash of refused")
+        opened.add(rows("refused", 0, 2))
+        opened.finish(Finished("refused", "hash of refused", faults=(Fault("bad_rows", "a text too long"),)))
+        opened.commit()
+        opened.admit("half", "hash of half")
+        opened.add(rows("half", 0, 4))
+    with output(tmp_path) as opened:
+        assert [opened.admit(name, f"hash of {name}") for name in ("whole", "refused", "half")] == [None, None, 4]
+    with output(tmp_path, characters=1000) as opened:
+        assert opened.admit("refused", "hash of refused") == 0
+        opened.add(rows("refused", 0, 2))
+        opened.commit()  # and then it is cut off
+    with output(tmp_path, characters=1000) as opened:
+        assert [opened.admit(name, f"hash of {name}") for name in ("whole", "refused", "half")] == [None, 2, 0]
+        assert ids(tmp_path) == ["refused#0", "refused#1", "whole#0", "whole#1", "whole#2"]
 
 
 def test_an_output_takes_the_rows_of_one_model(tmp_path: Path) -> None:
@@ -228,14 +250,16 @@ def test_one_file_met_twice_is_scored_once_and_two_of_one_name_are_told_apart(tm
     with output(tmp_path) as opened:
         assert opened.admit("a", "hash") == 0
         assert opened.admit("a", "hash") is None
-        with pytest.raises(Duplicate):
-            opened.admit("a", "another hash")
+        for number in (2, 3):
+            with pytest.raises(Duplicate) as refused:
+                opened.admit("a", "another hash")
+            assert refused.value.number == number
 
 
 def test_broken_inputs_are_tried_again_and_leave_the_quarantine_once_they_are_mended(tmp_path: Path) -> None:
     with output(tmp_path) as opened:
         opened.admit("a", "broken")
-        opened.finish(Finished("a", "broken", 0, faults=(Fault("damaged", "cut"),)))
+        opened.finish(Finished("a", "broken", faults=(Fault("damaged", "cut"),)))
         opened.commit()
         assert dict(opened.ledger.quarantine()) == {"a": Fault("damaged", "cut")}
     with output(tmp_path) as opened:
@@ -251,7 +275,7 @@ def test_faults_that_have_passed_leave_the_quarantine_when_an_input_is_found_don
     with output(tmp_path) as opened:
         opened.admit("a", "hash of a")
         opened.add(rows("a", 0, 3))
-        opened.finish(Finished("a", "hash of a", 3, faults=(lasting,)))
+        opened.finish(Finished("a", "hash of a", faults=(lasting,)))
         opened.commit()
     for code in ("unreachable", "timed_out", "crashed"):
         with output(tmp_path) as opened:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import pickle
-from collections.abc import Callable, Iterator, Sequence
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 
 import psutil
@@ -12,10 +13,11 @@ import pytest
 
 from configs.settings import ArchiveSettings, load_settings
 from serve.archive import ray_engine, readers
+from serve.archive.formats import Row
 from serve.archive.inputs import Source
 from serve.archive.ledger import Known
-from serve.archive.readers import IsolatedReader, Readers
-from serve.archive.reading import Chunk, Finished, Message, Skipped, SourceDone
+from serve.archive.readers import QUEUED, IsolatedReader, Readers
+from serve.archive.reading import CHUNK_CHARACTERS, Chunk, Finished, Message, Skipped, SourceDone
 from tests.archives import LINES, zip_file
 
 ARCHIVE = Source("a.zip", "a.zip", 0)
@@ -33,8 +35,12 @@ def read(sources: Sequence[Source], bundle: Path, seconds: int, admit: Callable[
     return messages
 
 
+def reader_processes() -> list[psutil.Process]:
+    return [p for p in psutil.Process().children() if "serve.archive.readers" in p.cmdline()]
+
+
 def kill_reader() -> None:
-    (reader,) = (p for p in psutil.Process().children() if "serve.archive.readers" in p.cmdline())
+    (reader,) = reader_processes()
     reader.kill()
 
 
@@ -83,17 +89,37 @@ def test_a_plain_file_that_crashes_its_reader_is_not_read_again(tmp_path: Path, 
     assert [each.source.name for each in messages if isinstance(each, SourceDone)] == ["bad.txt", "good.txt"]
 
 
-# What is blamed
+@pytest.mark.parametrize("wait", [True, False])
+def test_a_run_that_is_stopped_does_not_wait_for_a_stalled_reader(
+    tmp_path: Path, tiny_bundle: Path, wait: bool
+) -> None:
+    os.mkfifo(tmp_path / "endless.txt")
+    (tmp_path / "good.txt").write_text(LINES, "utf-8")
+    sources = [Source(str(tmp_path / name), name, 0) for name in ("good.txt", "endless.txt", "good.txt")]
+    asked: list[str] = []
+    with Readers(iter(sources), lambda name, sha256: asked.append(name) or 0, tiny_bundle, limits(60), 1) as reading:
+        while wait and not isinstance(reading.get(wait=True), SourceDone):
+            pass
+        stopped = time.monotonic()  # at the endless file, or while its process starts
+    assert time.monotonic() - stopped < 30
+    assert asked == ["good.txt"] * wait
+    assert reader_processes() == []
+
+
+# What is blamed, and what waits
 
 
 class Scripted:
     """A reader process that says what it is told to, one script after another, and stalls at the end of each."""
 
-    scripts: Sequence[Sequence[object]]
+    scripts: Sequence[Iterable[object]]
     starts: list[int]
 
     def __init__(self, bundle: Path, limits: ArchiveSettings) -> None:
         self._messages = iter(self.scripts[len(self.starts)])
+
+    def ready(self) -> None:
+        pass
 
     def send(self, task: readers._Task) -> None:
         self.starts.append(task.start)
@@ -102,6 +128,9 @@ class Scripted:
         for message in self._messages:
             return message
         raise readers._Ended("timed_out", "")
+
+    def kill(self) -> None:
+        pass
 
     def stop(self) -> None:
         pass
@@ -119,7 +148,7 @@ def read_archive() -> list[Message]:
 
 
 def test_the_file_that_a_reader_was_at_is_blamed_and_no_finished_one(scripted: type[Scripted]) -> None:
-    first, third = Finished("a.zip/1.txt", "hash", 1), Finished("a.zip/3.txt", "hash", 1)
+    first, third = Finished("a.zip/1.txt", "hash"), Finished("a.zip/3.txt", "hash")
     scripted.scripts = [
         [readers._At("a.zip/1.txt", 0), first, readers._At("a.zip", None), readers._At("a.zip/2.txt", 1)],
         [readers._At("a.zip/3.txt", 2), third, readers._At("a.zip", None), SourceDone(ARCHIVE, 0)],
@@ -129,11 +158,28 @@ def test_the_file_that_a_reader_was_at_is_blamed_and_no_finished_one(scripted: t
 
 
 def test_between_two_of_its_files_the_archive_is_blamed(scripted: type[Scripted]) -> None:
-    first = Finished("a.zip/1.txt", "hash", 1)
+    first = Finished("a.zip/1.txt", "hash")
     scripted.scripts = [[readers._At("a.zip/1.txt", 0), first, readers._At("a.zip", None)]]
     messages = read_archive()
     assert faults(messages) == {"a.zip/1.txt": [], "a.zip": ["timed_out"]}
     assert messages[-1] == SourceDone(ARCHIVE, 0)
+
+
+def test_few_long_texts_wait_for_the_model(scripted: type[Scripted]) -> None:
+    row = Row("a", "a", 0, "长" * CHUNK_CHARACTERS * 40, None, "")
+    given: list[int] = []
+
+    def chunks() -> Iterator[Chunk]:
+        for number in range(QUEUED):
+            given.append(number)
+            yield Chunk("a", "hash", (row,), (), 0)
+
+    scripted.scripts = [chunks()]
+    with Readers(iter([ARCHIVE]), lambda name, sha256: 0, Path(), limits(1), count=1):
+        while len(given) < 4:  # three, each as long as 40 chunks, and one that waits to be put to them
+            time.sleep(0.01)
+        time.sleep(0.3)
+        assert len(given) == 4
 
 
 # On Ray

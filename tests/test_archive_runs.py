@@ -19,7 +19,7 @@ import pytest
 from rich.console import Console
 
 from cli.main import main
-from configs.settings import HOME
+from configs.settings import HOME, ArchiveSettings
 from serve.archive import progress, ray_engine
 from serve.archive.faults import Fault
 from serve.archive.formats import Row
@@ -29,7 +29,7 @@ from serve.archive.output import ROWS, Output, remaining
 from serve.archive.progress import RunProgress, Work
 from serve.archive.reading import Finished, Skipped, SourceDone
 from serve.archive.scoring import Result, Scored, Topics
-from tests.archives import BROKEN, FARMS, GOOD, LINES, zip_file
+from tests.archives import BROKEN, FARMS, GOOD, JSONL, LINES, RECORDS, zip_file
 
 BROKEN_FAULT = Fault("damaged", "cut")
 
@@ -142,22 +142,33 @@ def test_changed_mended_and_new_files_are_scored_and_no_other(again: tuple[Path,
     for file in (mended, new):
         file.write_text(FARMS, "utf-8")
     before = table(out)
-    assert call(tiny_bundle, "score", folder, out, "--also", "jsonl") == 1
+    assert call(tiny_bundle, "score", folder, out) == 1
     summary = json.loads((out / "summary.json").read_text("utf-8"))
     assert summary["run"]["paragraphs"] == 3
     fresh = {"in/2021-05/plain.txt", "in/empty.txt", "in/new.txt"}
     assert [row for row in table(out) if row[1] not in fresh] == [row for row in before if row[1] not in fresh]
     assert len([row for row in table(out) if row[1] in fresh]) == 3
     assert {file.stem for file in (out / "jsonl").iterdir()} == {file.stem for file in (out / ROWS).iterdir()}
+    assert not (out / "csv").exists()
     assert "in/empty.txt" not in (out / "quarantine.jsonl").read_text("utf-8")
 
 
 def test_wrong_use_is_one_message_and_exit_code_2(
-    scored: Path, folder: Path, tiny_bundle: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+    scored: Path,
+    folder: Path,
+    tiny_bundle: Path,
+    tmp_path: Path,
+    capfd: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     assert call(tiny_bundle, "score", tmp_path / "none", tmp_path / "out") == 2
     assert "nothing is there" in capfd.readouterr().err
     assert call(tiny_bundle, "score", folder, tmp_path / "out", "--ray-address", "x") == 2
+    monkeypatch.chdir(tmp_path)
+    capfd.readouterr()
+    assert call(tiny_bundle, "score", folder, "s3://bucket/out") == 2
+    assert "'OUT': s3://bucket/out" in capfd.readouterr().err
+    assert list(tmp_path.iterdir()) == []
     other = tmp_path / "other"
     shutil.copytree(tiny_bundle, other)
     from policy_topics.bundle import Provenance, write_manifest
@@ -187,6 +198,29 @@ def test_a_clean_folder_ends_with_exit_code_0(tiny_bundle: Path, tmp_path: Path)
     (tmp_path / "a.txt").write_text(LINES, "utf-8")
     assert call(tiny_bundle, "score", tmp_path / "*.txt", tmp_path / "out") == 0
     assert len(table(tmp_path / "out")) == 2
+
+
+def test_rows_that_were_too_long_are_scored_once_the_limit_is_raised(tiny_bundle: Path, tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(JSONL)
+    longest = min(len(record["text"]) for record in RECORDS)
+    for characters, code, ids in ((longest, 1, ["b"]), (longest, 1, ["b"]), (1000, 0, ["a", "b"])):
+        setting = f"archive.document_characters={characters}"
+        assert call(tiny_bundle, "--set", setting, "score", tmp_path / "rows.jsonl", tmp_path / "out") == code
+        assert [row[0] for row in table(tmp_path / "out")] == ids
+
+
+def test_every_file_whose_name_another_has_is_listed_with_where_it_lies(tiny_bundle: Path, tmp_path: Path) -> None:
+    folders = [tmp_path / letter / "docs" for letter in "abc"]
+    for folder in folders:
+        folder.mkdir(parents=True)
+        (folder / "x.zip").write_bytes(zip_file({"1.txt": f"{folder}/x.zip/1.txt".encode()}))
+    for _ in range(2):
+        assert call(tiny_bundle, "score", *folders, tmp_path / "out") == 1
+        (scored,) = (str(row[3]) for row in table(tmp_path / "out"))
+        lines = map(json.loads, (tmp_path / "out" / "quarantine.jsonl").read_text("utf-8").splitlines())
+        listed = {line["input"]: line["reason"].partition(":")[0] for line in lines}
+        assert sorted(listed) == ["docs/x.zip/1.txt #2", "docs/x.zip/1.txt #3"]
+        assert {scored, *listed.values()} == {f"{folder}/x.zip/1.txt" for folder in folders}
 
 
 # Kills
@@ -237,7 +271,7 @@ def test_progress_is_a_bar_on_a_terminal_and_plain_lines_elsewhere(
     written = io.StringIO()
     console = Console(file=written, force_terminal=terminal, width=120)
     with RunProgress(tmp_path, Model("tiny", "abc", 1), Work(files=4, bytes=400), console) as told:
-        told.follow(Scored("a", "hash", 0, (), (), 50))
+        told.follow(Scored("a", "hash", (), (), 50))
         told.follow(SourceDone(Source("a", "a", 100), 0))
         told.follow(Finished("b", None, faults=(BROKEN_FAULT,)))
         told.paragraphs = 7
@@ -277,21 +311,23 @@ def test_ray_gives_the_rows_that_this_process_gives(again: tuple[Path, Path], ti
     assert len(table(out)) == len(table(scored)) - 1
 
 
-ONE, TWO = ("in/a.txt", "hash of one"), ("in/a.txt", "hash of two")
+ONE, TWO, THREE = (("in/a.txt", f"hash of {number}") for number in ("one", "two", "three"))
 OTHER = ("in/b.txt", "hash of other")
 
 
 def scored_on_ray(out: Path, inputs: Sequence[tuple[str, str]]) -> tuple[set[str], list[str]]:
-    """What the driver of a run makes of inputs (name, sha256), each of one row: all rows, the codes in quarantine."""
-    with Output(out, Model("tiny", "abc", 1), 10) as output:
+    """What the driver of a run makes of inputs (name, sha256), each of one row: all rows, what is in quarantine."""
+    limits = ArchiveSettings(part_rows=10, document_characters=100, timeout_seconds=1)
+    with Output(out, Model("tiny", "abc", 1), limits) as output:
         known = output.known_within("in")
         results: list[Result] = []
         for name, sha256 in inputs:
             if remaining(known.get(name), sha256) is None:
                 results.append(Skipped(name, sha256))
-                continue
-            row = Row(f"{name}#0", name, 0, sha256, None, "")
-            results += [Scored(name, sha256, 0, (row,), (Topics((), (), 0.1),), 0), Finished(name, sha256, 1)]
+            else:
+                row = Row(f"{name}#0", name, 0, sha256, None, "")
+                results += [Scored(name, sha256, (row,), (Topics((), (), 0.1),), 0), Finished(name, sha256)]
+            results.append(SourceDone(Source(f"/{sha256}/a.txt", name, 0), 0))
         for result in ray_engine._admitted(iter(results), output):
             if isinstance(result, Scored):
                 output.add(result)
@@ -300,20 +336,22 @@ def scored_on_ray(out: Path, inputs: Sequence[tuple[str, str]]) -> tuple[set[str
         output.commit()
         texts = pq.read_table(out / ROWS)["text"].to_pylist()
         assert len(texts) == len(set(texts))
-        return set(texts), [fault.code for _, fault in output.ledger.quarantine()]
+        faults = output.ledger.quarantine()
+        return set(texts), [f"{name} {fault.reason.partition(':')[0]}" for name, fault in faults]
 
 
 @pytest.mark.parametrize(
-    ("inputs", "texts", "codes"),
+    ("inputs", "texts", "refused"),
     [
         ([ONE, ONE], {"hash of one"}, []),
-        ([ONE, TWO], {"hash of one"}, ["duplicate_name"]),
+        ([ONE, TWO], {"hash of one"}, ["in/a.txt #2 /hash of two/a.txt"]),
+        ([ONE, TWO, THREE], {"hash of one"}, ["in/a.txt #2 /hash of two/a.txt", "in/a.txt #3 /hash of three/a.txt"]),
         ([ONE, OTHER, ONE], {"hash of one", "hash of other"}, []),
-        ([ONE, OTHER, TWO], {"hash of one", "hash of other"}, ["duplicate_name"]),
+        ([ONE, OTHER, TWO], {"hash of one", "hash of other"}, ["in/a.txt #2 /hash of two/a.txt"]),
     ],
 )  # fmt: skip
 def test_on_ray_too_one_file_met_twice_is_scored_once_and_two_of_one_name_are_told_apart(
-    tmp_path: Path, inputs: Sequence[tuple[str, str]], texts: set[str], codes: list[str]
+    tmp_path: Path, inputs: Sequence[tuple[str, str]], texts: set[str], refused: list[str]
 ) -> None:
     for _ in range(3):  # a run that finds them done tells them apart as the first did
-        assert scored_on_ray(tmp_path, inputs) == (texts, codes)
+        assert scored_on_ray(tmp_path, inputs) == (texts, refused)

@@ -18,7 +18,7 @@ TEXTS = ["推进农村公路建设。", "提高基本医疗保险待遇。", "�
 
 def chunk(classifier: Classifier, name: str, texts: list[str]) -> Chunk:
     rows = tuple(Row(f"{name}#{index}", name, index, text, None, "") for index, text in enumerate(texts))
-    return Chunk(name, name, 0, rows, tuple(classifier.tokenise(texts)), 0)
+    return Chunk(name, name, rows, tuple(classifier.tokenise(texts)), 0)
 
 
 class Counting:
@@ -52,7 +52,7 @@ def counted(classifier: Classifier, counting: Counting) -> Classifier:
 
 
 def test_rows_have_the_topics_that_the_classifier_gives_them(classifier: Classifier) -> None:
-    finished = Finished("a", "a", 3)
+    finished = Finished("a", "a")
     pools: list[list[Message]] = [
         [chunk(classifier, "a", TEXTS[:3]), finished],
         [],

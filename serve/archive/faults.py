@@ -69,9 +69,13 @@ class MissingColumn(Refused):
 
 
 class Duplicate(Refused):
-    """A second input of one name with other content."""
+    """A further input of one name with other content than the first; `number` tells them apart, from 2 on."""
 
     code: ClassVar[str] = "duplicate_name"
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
 
 
 class Unreachable(Refused):

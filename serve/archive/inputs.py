@@ -97,6 +97,10 @@ def fetch(source: Source, alive: Callable[[], object] = lambda: None) -> BinaryI
 
         with fsspec.open(source.address, "rb") as stream:
             return spool(cast(BinaryIO, stream), alive)[0]
+    except IsADirectoryError as fault:
+        raise Unreachable(
+            "a link to a folder, which is not followed; name it itself. 是指向文件夹的链接，请直接指定它。"
+        ) from fault
     except Exception as fault:  # whatever the file system's library raises
         raise Unreachable(f"cannot be opened: {_reason(fault)}. 无法打开。") from fault
 
@@ -198,19 +202,15 @@ def _remote(address: str, disk: _Disk) -> Iterator[Source]:
     import fsspec
     from fsspec.implementations.local import LocalFileSystem
 
-    pattern = Pattern()
     try:
         fs, path = fsspec.core.url_to_fs(address)
-        if isinstance(fs, LocalFileSystem):
-            yield from _local(path, disk)
-            return
-        base = path
-        if glob.has_magic(path) and not fs.exists(path):
-            plain, pattern = globs.split(path.split("/"))
-            base = "/".join(plain)
-        found = None if not base or fs.isdir(base) else fs.info(base)
-    except (OSError, ImportError, ValueError) as fault:
-        raise InputError(f"{address}: {fault or 'nothing is there'}. 地址无法访问。") from fault
+        is_local = isinstance(fs, LocalFileSystem)
+        base, pattern, found = (path, Pattern(), None) if is_local else _found(fs, path)
+    except Exception as fault:  # whatever the file system's library raises
+        raise InputError(f"{address}: {_reason(fault)}. 地址无法访问。") from fault
+    if is_local:
+        yield from _local(path, disk)
+        return
     name = base.rstrip("/").rpartition("/")[2]
     if found is None:
         sources = _walk(_Remote(fs), base, f"{name}/" if name else "", pattern)
@@ -219,6 +219,15 @@ def _remote(address: str, disk: _Disk) -> Iterator[Source]:
         source = Source(fs.unstrip_protocol(found["name"]), name, found.get("size") or 0)
         sources = iter([source] if is_file else [])
     yield from _some(sources, address)
+
+
+def _found(fs: Any, path: str) -> tuple[str, Pattern, dict[str, Any] | None]:
+    """Path and pattern that a remote address comes to, and what is there; None for a folder."""
+    base, pattern = path, Pattern()
+    if glob.has_magic(path) and not fs.exists(path):
+        plain, pattern = globs.split(path.split("/"))
+        base = "/".join(plain)
+    return base, pattern, None if not base or fs.isdir(base) else fs.info(base)
 
 
 def _some(sources: Iterable[Source], address: str) -> Iterator[Source]:

@@ -31,7 +31,7 @@ class Job:
     Attributes:
         addresses: files, folders, globs, addresses of fsspec.
         ray_address: of a Ray cluster; None starts Ray on this machine.
-        forms: further forms of the output.
+        forms: further forms of the output, beside those that it has already.
     """
 
     addresses: Sequence[str]

@@ -22,6 +22,7 @@ FILE = "ledger.sqlite"
 
 _TABLES = """
 CREATE TABLE IF NOT EXISTS model (name TEXT, version TEXT, taxonomy INTEGER);
+CREATE TABLE IF NOT EXISTS longest (document_characters INTEGER);
 CREATE TABLE IF NOT EXISTS inputs (
     name TEXT PRIMARY KEY, sha256 TEXT, rows INTEGER, done INTEGER, dropped INTEGER, replaced INTEGER) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS parts (number INTEGER PRIMARY KEY AUTOINCREMENT, rows INTEGER);
@@ -30,7 +31,7 @@ CREATE TABLE IF NOT EXISTS spans (
 CREATE INDEX IF NOT EXISTS spans_of ON spans (input);
 CREATE TABLE IF NOT EXISTS quarantine (input TEXT, code TEXT, reason TEXT, PRIMARY KEY (input, code)) WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS seconds (run INTEGER PRIMARY KEY AUTOINCREMENT, seconds REAL, rows INTEGER);
-CREATE TEMP TABLE met (name TEXT PRIMARY KEY, sha256 TEXT) WITHOUT ROWID;
+CREATE TEMP TABLE met (name TEXT PRIMARY KEY, sha256 TEXT, inputs INTEGER DEFAULT 1) WITHOUT ROWID;
 """
 
 _LASTING = ("bad_rows", "partly_read")
@@ -73,7 +74,7 @@ class Ledger:
         OutputError: the folder holds rows of another model, or the ledger cannot be read or written.
     """
 
-    def __init__(self, folder: Path, model: Model) -> None:
+    def __init__(self, folder: Path, model: Model, document_characters: int) -> None:
         self._file = folder / FILE
         with _explained():
             self._base = sqlite3.connect(self._file, isolation_level=None, check_same_thread=False, factory=_Base)
@@ -88,9 +89,27 @@ class Ledger:
                 f"{model.version} (taxonomy {model.taxonomy}); name another folder, or set `bundle` to the first. "
                 "输出目录中已有另一模型的结果，请换一个目录。"
             )
+        self._read_at(document_characters)
 
     def close(self) -> None:
         self._base.close()
+
+    def _read_at(self, document_characters: int) -> None:
+        """Note the longest text that is read. Where it was another, what that may have refused is read from scratch.
+
+        An input with bad rows is, for the report tells why of the first of them only; so is one that is half done, of
+        which other rows would be counted off.
+        """
+        before = self._base.execute("SELECT document_characters FROM longest").fetchone()
+        if before == (document_characters,):
+            return
+        with self.transaction():
+            self._base.execute(
+                "UPDATE inputs SET sha256 = '', done = 0 "
+                "WHERE NOT done OR name IN (SELECT input FROM quarantine WHERE code = 'bad_rows')"
+            )
+            self._base.execute("DELETE FROM longest")
+            self._base.execute("INSERT INTO longest VALUES (?)", (document_characters,))
 
     # What this run has met
 
@@ -98,8 +117,13 @@ class Ledger:
         """Note that this run has come to an input; the content with which it has met it before, if it has."""
         before = self._base.execute("SELECT sha256 FROM met WHERE name = ? AND sha256 <> ''", (name,)).fetchone()
         if before is None:
-            self._base.execute("INSERT OR REPLACE INTO met VALUES (?, ?)", (name, sha256))
+            self._base.execute("INSERT OR REPLACE INTO met (name, sha256) VALUES (?, ?)", (name, sha256))
         return before and str(before[0])
+
+    def count_double(self, name: str) -> int:
+        """Note that this run has come to a further input of a name; how many of that name it has met with it."""
+        self._base.execute("UPDATE met SET inputs = inputs + 1 WHERE name = ?", (name,))
+        return int(self._base.execute("SELECT inputs FROM met WHERE name = ?", (name,)).fetchone()[0])
 
     # What is done
 
@@ -148,7 +172,7 @@ class Ledger:
 
     def finish(self, finished: Finished) -> None:
         """Note how reading an input ended. One that is broken is tried again by the next run: it may be mended."""
-        self._base.execute("INSERT OR IGNORE INTO met VALUES (?, '')", (finished.name,))
+        self._base.execute("INSERT OR IGNORE INTO met (name, sha256) VALUES (?, '')", (finished.name,))
         if finished.sha256 is None:  # what was read of it before, if anything, stays as it is
             self.drop_passing_faults(finished.name)
         else:

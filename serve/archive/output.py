@@ -23,6 +23,7 @@ from typing import IO, Self
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from configs.settings import ArchiveSettings
 from policy_topics.durable import write_whole
 from serve.archive.faults import Duplicate, OutputError
 from serve.archive.ledger import FILE as LEDGER
@@ -51,16 +52,16 @@ class Output:
             ledger, or it cannot be written to.
     """
 
-    def __init__(self, folder: Path, model: Model, part_rows: int) -> None:
+    def __init__(self, folder: Path, model: Model, limits: ArchiveSettings) -> None:
         self._parts = folder / ROWS
         self._model = model
-        self._part_rows = part_rows
+        self._part_rows = limits.part_rows
         self._lock = threading.RLock()
         with explained(folder):
             self._parts.mkdir(parents=True, exist_ok=True)
             self._claim = _claimed(folder)
         self._refuse_lost_ledger(folder / LEDGER)
-        self.ledger = Ledger(folder, model)
+        self.ledger = Ledger(folder, model, limits.document_characters)
         self._schema = SCHEMA.with_metadata(
             {"model": model.name, "model_version": model.version, "taxonomy": str(model.taxonomy)}
         )
@@ -86,10 +87,7 @@ class Output:
             if met == sha256:
                 return None
             if met:
-                raise Duplicate(
-                    "another file of this name, with other content, was scored; rename one, or score them into "
-                    "another folder. 同名而内容不同，请改名或写入另一目录。"
-                )
+                raise Duplicate(self.ledger.count_double(name))
             known = self.ledger.known(name)
             if known and known.sha256 != sha256:
                 self._forget(name)

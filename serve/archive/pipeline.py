@@ -10,7 +10,7 @@ from rich.console import Console
 from policy_topics.bundle import load_bundle
 from serve.archive.export import export
 from serve.archive.inputs import Source, list_sources
-from serve.archive.job import Job, Where
+from serve.archive.job import Form, Job, Where
 from serve.archive.ledger import Model
 from serve.archive.local_engine import score_locally
 from serve.archive.output import Output
@@ -31,7 +31,7 @@ def run(job: Job, console: Console) -> Summary:
     work = _listed(job)
     bundle = load_bundle(job.bundle)
     model = Model(bundle.name, bundle.version, bundle.taxonomy.version)
-    with Output(job.out, model, job.settings.archive.part_rows) as output:
+    with Output(job.out, model, job.settings.archive) as output:
         with RunProgress(job.out, model, work, console) as progress, closing(_results(job, output)) as results:
             for result in results:
                 if isinstance(result, Scored):
@@ -41,8 +41,9 @@ def run(job: Job, console: Console) -> Summary:
                 progress.follow(result)
             output.commit()
             output.ledger.note_run(progress.seconds, progress.paragraphs)
-            for form in job.forms:
-                export(output.files(), job.out / form.value, form)
+            for form in Form:
+                if form in job.forms or (job.out / form).exists():  # what an earlier run wrote would not fit the parts
+                    export(output.files(), job.out / form, form)
             summary = summarise(output.ledger, model, bundle.taxonomy, progress)
             write_summary(summary, output.ledger, bundle.taxonomy, job.out)
         return summary

@@ -28,7 +28,7 @@ from serve.archive.inputs import Source
 from serve.archive.ledger import Known
 from serve.archive.output import Output, remaining
 from serve.archive.readers import IsolatedReader
-from serve.archive.reading import Admit, Finished, Message, Skipped, SourceDone, as_fault
+from serve.archive.reading import Admit, Finished, Message, Skipped, SourceDone, refused_double
 from serve.archive.scoring import Result, score
 
 WAVE = 2000
@@ -92,6 +92,7 @@ def _admitted(results: Iterator[Result], output: Output) -> Iterator[Result]:
     """Results without those of inputs that the run has met before."""
     current: tuple[str, str] | None = None
     wanted = True
+    doubles: list[tuple[str, int]] = []  # of a source, which its last result tells
     for result in results:
         if not isinstance(result, SourceDone) and result.sha256 and (result.name, result.sha256) != current:
             current = (result.name, result.sha256)
@@ -99,7 +100,10 @@ def _admitted(results: Iterator[Result], output: Output) -> Iterator[Result]:
                 wanted = output.admit(*current) is not None
             except Duplicate as fault:
                 wanted = False
-                yield Finished(f"{result.name} #2", None, faults=(as_fault(fault, result.name),))
+                doubles.append((result.name, fault.number))
+        if isinstance(result, SourceDone):
+            yield from (refused_double(name, number, result.source) for name, number in doubles)
+            doubles.clear()
         if wanted or isinstance(result, SourceDone) or not result.sha256:
             yield result
         if isinstance(result, Finished | Skipped):

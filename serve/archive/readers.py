@@ -26,11 +26,11 @@ from policy_topics.bundle import load_bundle
 from policy_topics.tokeniser import Tokeniser
 from serve.archive.faults import Duplicate, Fault
 from serve.archive.inputs import Source
-from serve.archive.reading import Admit, Finished, Message, Reader, SourceDone
+from serve.archive.reading import CHUNK_CHARACTERS, Admit, Chunk, Finished, Message, Reader, SourceDone
 from serve.child import READY, Child, Died, Silent
 
 QUEUED = 96
-"""Chunks that wait for the model: a pool and a half of it, as a rule."""
+"""Chunks that wait for the model: a pool and a half of it, as a rule. One of long texts counts as several."""
 
 SIGNS = 4
 """Signs of life in the time after which a reader counts as stalled: often enough, and no work to read."""
@@ -62,6 +62,32 @@ class _Ended(Exception):
     """The reader has died, or says nothing any more."""
 
 
+class _Waiting(queue.Queue[Message | BaseException | None]):
+    """A queue that is full by its messages' weight, so that long texts in it fit into memory."""
+
+    def _init(self, maxsize: int) -> None:
+        super()._init(maxsize)
+        self._held = 0
+
+    def _qsize(self) -> int:
+        return self._held
+
+    def _put(self, item: Message | BaseException | None) -> None:
+        super()._put(item)
+        self._held += _weight(item)
+
+    def _get(self) -> Message | BaseException | None:
+        item = super()._get()
+        self._held -= _weight(item)
+        return item
+
+
+def _weight(message: Message | BaseException | None) -> int:
+    """1 for whatever is no larger than a usual chunk."""
+    characters = sum(len(row.text) for row in message.rows) if isinstance(message, Chunk) else 0
+    return max(1, characters // CHUNK_CHARACTERS)
+
+
 class Readers:
     """Reads sources in several processes. Messages of one source come in order, those of several interleave.
 
@@ -80,11 +106,10 @@ class Readers:
         self._sources = sources
         self._next = threading.Lock()
         self._admit = admit
-        self._bundle = bundle
-        self._limits = limits
-        self._messages: queue.Queue[Message | BaseException | None] = queue.Queue(QUEUED)
+        self._messages = _Waiting(QUEUED)
         self._closed = threading.Event()
-        self._threads = [threading.Thread(target=self._work, daemon=True) for _ in range(count)]
+        self._readers = [IsolatedReader(bundle, limits) for _ in range(count)]
+        self._threads = [threading.Thread(target=self._work, args=[each], daemon=True) for each in self._readers]
 
     def __enter__(self) -> Self:
         for thread in self._threads:
@@ -94,6 +119,8 @@ class Readers:
     def __exit__(self, kind: type[BaseException] | None, value: object, traceback: TracebackType | None) -> None:
         self._closed.set()
         while any(thread.is_alive() for thread in self._threads):
+            for reader in self._readers:  # over and over: one may have been about to start its process
+                reader.kill()
             try:  # one may be waiting to hand over a message that nobody wants any more
                 self._messages.get(timeout=0.05)
             except queue.Empty:
@@ -118,9 +145,8 @@ class Readers:
                 return message
         return None
 
-    def _work(self) -> None:
+    def _work(self, reader: IsolatedReader) -> None:
         """One thread looks after one reader process at a time."""
-        reader = IsolatedReader(self._bundle, self._limits)
         try:
             while not self._closed.is_set():
                 with self._next:
@@ -147,7 +173,10 @@ class Readers:
 
 
 class IsolatedReader:
-    """Reads one source at a time, in a process that lasts until a file kills it. Not for several threads at once."""
+    """Reads one source at a time, in a process that lasts until a file kills it.
+
+    Not for several threads at once, but for `kill`.
+    """
 
     def __init__(self, bundle: Path, limits: ArchiveSettings) -> None:
         self._bundle = bundle
@@ -160,7 +189,10 @@ class IsolatedReader:
         try:
             while not done:
                 at = _At(source.name, None)
-                process = self._process = self._process or _Process(self._bundle, self._limits)
+                if not self._process:
+                    self._process = _Process(self._bundle, self._limits)
+                    self._process.ready()
+                process = self._process
                 try:
                     process.send(_Task(source, start))
                     while not done:
@@ -184,6 +216,11 @@ class IsolatedReader:
             if not done:  # the process is in the midst of a source that nobody wants any more
                 self.stop()
 
+    def kill(self) -> None:
+        """End the process; whoever waits for it learns that it died. It must be stopped still."""
+        if process := self._process:
+            process.kill()
+
     def stop(self) -> None:
         if self._process:
             self._process.stop()
@@ -202,8 +239,7 @@ class _Process:
 
     def __init__(self, bundle: Path, limits: ArchiveSettings) -> None:
         self._child = Child(__name__, str(bundle), limits.model_dump_json())
-        self._child.ready()
-        self.stop = self._child.stop
+        self.ready, self.kill, self.stop = self._child.ready, self._child.kill, self._child.stop
 
     def send(self, message: object) -> None:
         try:

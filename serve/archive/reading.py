@@ -42,12 +42,10 @@ _NO_ROOM = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """Rows of an input with their tokens. `first` is the number of the first of them, `position` how many bytes of
-    the source have been read."""
+    """Rows of an input with their tokens. `position`: how many bytes of the source have been read."""
 
     name: str
     sha256: str
-    first: int
     rows: tuple[Row, ...]
     tokenised: tuple[Tokenised, ...]
     position: int
@@ -59,7 +57,6 @@ class Finished:
 
     Attributes:
         sha256: of its content; None where nothing could be read, and of an archive, whose files count each for itself.
-        rows: that it has.
         dropped: lines left out as boilerplate or without a word.
         replaced: whether some of its bytes fit no encoding.
         faults: what is wrong with it.
@@ -67,7 +64,6 @@ class Finished:
 
     name: str
     sha256: str | None
-    rows: int = 0
     dropped: int = 0
     replaced: bool = False
     faults: tuple[Fault, ...] = ()
@@ -114,19 +110,19 @@ class Reader:
                 file = cast(BinaryIO, _Watched(opened, self._alive))
                 kind = packed.container(file, source.name)
                 if kind:
-                    yield from self._members(file, kind, source.name, start)
+                    yield from self._members(file, kind, source, start)
                     yield Finished(source.name, None)
                 else:
-                    yield from self._rows(Input(source.name, content_hash(file), file), file)
+                    yield from self._rows(Input(source.name, content_hash(file), file), file, source)
         except Exception as fault:
             yield Finished(source.name, None, faults=(as_fault(fault, source.name),))
         yield SourceDone(source, self._skipped)
 
-    def _members(self, file: BinaryIO, kind: packed.Container, archive: str, start: int) -> Iterator[Message]:
+    def _members(self, file: BinaryIO, kind: packed.Container, source: Source, start: int) -> Iterator[Message]:
         for number, (member, open_member) in enumerate(packed.members(file, kind)):
             if number < start:
                 continue
-            name = posixpath.join(archive, member.lstrip("/"))
+            name = posixpath.join(source.name, member.lstrip("/"))
             self._come_to(name, number)
             try:
                 with open_member() as stream:
@@ -135,10 +131,10 @@ class Reader:
                     if packed.container(copy, member):
                         raise NestedArchive("an archive in an archive; unpack it first. 压缩包内还有压缩包，请先解压。")
                     copy.seek(0)
-                    yield from self._rows(Input(name, sha256, copy), file)
+                    yield from self._rows(Input(name, sha256, copy), file, source)
             except (Refused, OSError) as fault:  # the latter of the copy: what is wrong with the archive is `Damaged`
                 yield Finished(name, None, faults=(as_fault(fault, name),))
-            self._come_to(archive, None)
+            self._come_to(source.name, None)
 
     def _come_to(self, name: str, number: int | None) -> None:
         self._place = (name, number)
@@ -147,12 +143,12 @@ class Reader:
     def _alive(self) -> None:
         self._at(*self._place)
 
-    def _rows(self, found: Input, outer: BinaryIO) -> Iterator[Message]:
-        """An input's rows that are not done. `outer` is the file it came in, to tell how far that has been read."""
+    def _rows(self, found: Input, outer: BinaryIO, source: Source) -> Iterator[Message]:
+        """An input's rows that are not done. `outer` is the source's file, to tell how far that has been read."""
         try:
             done = self._admit(found.name, found.sha256)
         except Duplicate as fault:
-            yield Finished(f"{found.name} #2", None, faults=(as_fault(fault, found.name),))
+            yield refused_double(found.name, fault.number, source)
             return
         if done is None:
             self._skipped += 1
@@ -166,13 +162,13 @@ class Reader:
                 rows += len(chunk)
                 if fresh:
                     tokens = tuple(self._tokenise([row.text for row in fresh]))
-                    yield Chunk(found.name, found.sha256, rows - len(fresh), fresh, tokens, _position(outer))
+                    yield Chunk(found.name, found.sha256, fresh, tokens, _position(outer))
                 else:
                     self._alive()
         except Exception as raised:  # a broken file can raise anything in the libraries that read it
             broken = (as_fault(raised, found.name),)
         faults = (*notes.faults(), *broken)
-        yield Finished(found.name, found.sha256, rows, notes.dropped, notes.replaced, faults)
+        yield Finished(found.name, found.sha256, notes.dropped, notes.replaced, faults)
 
 
 class _Watched(io.RawIOBase):
@@ -223,6 +219,16 @@ def _chunks(rows: Iterator[Row]) -> Iterator[tuple[Row, ...]]:
         raise
     if chunk:
         yield tuple(chunk)
+
+
+def refused_double(name: str, number: int, source: Source) -> Finished:
+    """How an input ends whose name the run has met before: in a line of its own, which tells where it lies."""
+    place = source.address + name.removeprefix(source.name)
+    reason = (
+        f"{place}: another file of this name, with other content, was scored; rename one, or score them into another "
+        "folder. 同名而内容不同，请改名或写入另一目录。"
+    )
+    return Finished(f"{name} #{number}", None, faults=(Fault(Duplicate.code, reason),))
 
 
 def as_fault(fault: BaseException, name: str) -> Fault:

@@ -34,7 +34,6 @@ class Scored:
 
     name: str
     sha256: str
-    first: int
     rows: tuple[Row, ...]
     topics: tuple[Topics, ...]
     position: int
@@ -48,7 +47,7 @@ def score(pools: Iterable[Sequence[Message]], classifier: Classifier) -> Generat
     for messages, predicted in predict(pools, classifier):
         topics = map(_topics, predicted)
         yield [
-            Scored(each.name, each.sha256, each.first, each.rows, tuple(islice(topics, len(each.rows))), each.position)
+            Scored(each.name, each.sha256, each.rows, tuple(islice(topics, len(each.rows))), each.position)
             if isinstance(each, Chunk)
             else each
             for each in messages
