@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from configs.settings import FinetuneSettings, Settings, override
+from configs.settings import FinetuneSettings, Settings, override, resolve
 from configs.taxonomy import Taxonomy
 from policy_topics.bundle import MANIFEST, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.classifier import Classifier
@@ -223,7 +223,8 @@ def _build(
     }
     sources = Counter("/".join(row.line.file.parts[-2:]) for row in data.rows)
     if soft:
-        teachers = " and ".join(["a linear model", *(f"the bundle {each}" for each in settings.distil.teachers)])
+        bundles = [load_bundle(resolve(each)) for each in settings.distil.teachers]
+        teachers = " and ".join(["a linear model", *(f"{each.name} {each.version}" for each in bundles)])
         sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
     write_stages(staged, stages_of(backbone_folder(str(settings.finetune.backbone))))
     _document(staged, exported, reports, sources, start, taxonomy, classifier.engine.name)
