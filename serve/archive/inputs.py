@@ -204,13 +204,13 @@ def _remote(address: str, disk: _Disk) -> Iterator[Source]:
 
     try:
         fs, path = fsspec.core.url_to_fs(address)
-        is_local = isinstance(fs, LocalFileSystem)
-        base, pattern, found = (path, Pattern(), None) if is_local else _found(fs, path)
+        looked = None if isinstance(fs, LocalFileSystem) else _found(fs, path)
     except Exception as fault:  # whatever the file system's library raises
         raise InputError(f"{address}: {_reason(fault)}. 地址无法访问。") from fault
-    if is_local:
+    if looked is None:
         yield from _local(path, disk)
         return
+    base, pattern, found = looked
     name = base.rstrip("/").rpartition("/")[2]
     if found is None:
         sources = _walk(_Remote(fs), base, f"{name}/" if name else "", pattern)
