@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 
 from configs.taxonomy import MOST_TOPICS
-from train.check import RARE, Leak, Report
+from train.check import RARE, Checked, Leak
 from train.duplicates import Pair
 
 _SHOWN = 20
@@ -27,7 +27,7 @@ def console_for_tables() -> Console:
     return console if console.is_terminal else Console(highlight=False, markup=False, soft_wrap=True, width=_WIDTH)
 
 
-def print_report(console: Console, report: Report, similarity: float) -> None:
+def print_report(console: Console, report: Checked, similarity: float) -> None:
     """Counts, then each finding with its places. `similarity`: that the report was made with."""
     _print_files(console, report)
     _print_topics(console, report)
@@ -45,7 +45,7 @@ def _table(console: Console, title: str, text_columns: Sequence[str], number_col
     return table
 
 
-def _print_files(console: Console, report: Report) -> None:
+def _print_files(console: Console, report: Checked) -> None:
     labels = range(MOST_TOPICS + 1)
     table = _table(
         console,
@@ -63,7 +63,7 @@ def _print_files(console: Console, report: Report) -> None:
     console.print(table)
 
 
-def _print_topics(console: Console, report: Report) -> None:
+def _print_topics(console: Console, report: Checked) -> None:
     title = "各主题的段落数\nParagraphs that carry each topic"
     table = _table(console, title, ["主题 topic", "中文"], [*_names(report), "合计 total"])
     for topic in report.taxonomy.topics:
@@ -72,13 +72,13 @@ def _print_topics(console: Console, report: Report) -> None:
     console.print(table)
 
 
-def _names(report: Report) -> list[str]:
+def _names(report: Checked) -> list[str]:
     """Short names of the files; whole paths where two files have the same name."""
     names = [file.stem for file in report.files]
     return names if len(set(names)) == len(names) else [str(file) for file in report.files]
 
 
-def _print_findings(console: Console, report: Report, similarity: float) -> None:
+def _print_findings(console: Console, report: Checked, similarity: float) -> None:
     exact = [pair for pair in report.repeats if pair.exact]
     near = [pair for pair in report.repeats if not pair.exact]
     findings: list[tuple[str, Sequence[str]]] = [
@@ -111,22 +111,22 @@ def _print_findings(console: Console, report: Report, similarity: float) -> None
             console.print(f"  - … 另有 and {len(places) - _SHOWN} more")
 
 
-def _pair(report: Report, pair: Pair) -> str:
+def _pair(report: Checked, pair: Pair) -> str:
     first, second = report.rows[pair.first], report.rows[pair.second]
     return f"{first.line} ≈ {second.line} ({pair.similarity:.2f})"
 
 
-def _leak(report: Report, leak: Leak) -> str:
+def _leak(report: Checked, leak: Leak) -> str:
     row, frozen = report.rows[leak.row], report.rows[leak.frozen]
     return f"{row.line} ≈ {frozen.line}" if leak.reason == "text" else f"{row.line}: {row.document} ({frozen.line})"
 
 
-def _conflict(report: Report, pair: Pair) -> str:
+def _conflict(report: Checked, pair: Pair) -> str:
     first, second = report.rows[pair.first], report.rows[pair.second]
     return f"{_pair(report, pair)}: [{_listed(first.labels)}] / [{_listed(second.labels)}]"
 
 
-def _incomplete(report: Report) -> Iterable[str]:
+def _incomplete(report: Checked) -> Iterable[str]:
     for index, (file, rows) in enumerate(report.rows_of.items()):
         absent = [topic for topic, counts in report.topics.items() if not counts[index]]
         if absent and rows:

@@ -23,7 +23,7 @@ from policy_topics.registry import served_bundle
 
 if TYPE_CHECKING:
     from train.dataset import LabelledParagraph
-    from train.pretrain import Progress
+    from train.pretrain import Step
 
 _TORCH_COULD_NOT_WRITE = ("inline_container.cc", "iostream error")
 """Words of its faults where `torch.save` could not write all of a file."""
@@ -212,7 +212,7 @@ def pretrain(
 
     console = Console(soft_wrap=True)
 
-    def report(now: Progress) -> None:
+    def report(now: Step) -> None:
         held_out = "" if now.held_out_loss is None else f", held-out {now.held_out_loss:.3f}"
         left = (now.steps - now.step) * now.tokens_per_step / now.tokens_per_second / 60
         console.print(

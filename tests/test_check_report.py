@@ -14,7 +14,7 @@ import pytest
 
 from configs.taxonomy import load_taxonomy
 from tests.test_data_cli import finding, run, write
-from train.check import RARE, Report, check
+from train.check import RARE, Checked, check
 from train.dataset import LabelledParagraph
 from train.drift import drift
 from train.label_errors import FOLDS, out_of_fold, suspects
@@ -50,7 +50,7 @@ def paragraphs(each: int, source: str = "甲", topics: Sequence[str] = tuple(SUB
     ]
 
 
-def checked(new: Path, against: Sequence[Path] = (), frozen: Sequence[Path] = ()) -> Report:
+def checked(new: Path, against: Sequence[Path] = (), frozen: Sequence[Path] = ()) -> Checked:
     return check([new], TAXONOMY, SIMILARITY, against, frozen)
 
 

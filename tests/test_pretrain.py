@@ -20,7 +20,7 @@ from tests.tiny import TEXTS
 from train import pretrain as module
 from train.corpus import read_corpus
 from train.packing import Packed, corpus_tokenizer, inside_words
-from train.pretrain import Progress, mask, pretrain
+from train.pretrain import Step, mask, pretrain
 from train.stages import stages_of
 
 
@@ -44,7 +44,7 @@ def settings(**changes: Any) -> PretrainSettings:
 
 
 def test_the_loss_falls_and_the_result_is_a_plain_bert(corpus: Path, tmp_path: Path) -> None:
-    seen: list[Progress] = []
+    seen: list[Step] = []
     model = pretrain(corpus, tmp_path / "run", settings(steps=60), seen.append)
     assert seen[-1].step == 60
     assert seen[-1].held_out_loss is not None
@@ -151,8 +151,8 @@ def test_words_are_those_of_the_segmenter() -> None:
 
 
 def test_a_run_can_start_from_an_encoder_and_keeps_its_vocabulary(corpus: Path, tmp_path: Path) -> None:
-    first: list[Progress] = []
-    second: list[Progress] = []
+    first: list[Step] = []
+    second: list[Step] = []
     encoder = pretrain(corpus, tmp_path / "first", settings(steps=60), first.append)
     pretrain(corpus, tmp_path / "second", settings(steps=10, start=encoder, learning_rate=1e-4), second.append)
     assert second[-1].loss < first[0].loss

@@ -20,7 +20,7 @@ from train.baselines import Baseline, baselines, fasttext_scores, linear_scores
 from train.card import model_card
 from train.dataset import LabelledParagraph
 from train.evaluate import Judgement, cross, documents, halves, own
-from train.export import Gate
+from train.export import PrecisionCheck
 from train.metrics import reliability
 from train.report import Report, make_report, write_report
 
@@ -192,8 +192,8 @@ def test_the_linear_model_beats_random_weights_and_the_bootstrap_knows(report: R
 
 
 def test_what_a_bundle_keeps_quotes_no_paragraph(report: Report, rows: list[LabelledParagraph]) -> None:
-    gate = Gate("int8", 0.8, 0.79, 0.01)
-    card = model_card("tiny", TAXONOMY, {"dev": report, "test": report}, gate, "machine", {"a.jsonl": 90}, "backbone")
+    check = PrecisionCheck("int8", 0.8, 0.79, 0.01)
+    card = model_card("tiny", TAXONOMY, {"dev": report, "test": report}, check, "machine", {"a.jsonl": 90}, "backbone")
     kept = json.dumps(report.figures(), ensure_ascii=False)
     assert all(row.text not in card and row.text not in kept and row.id not in kept for row in rows)
     assert "| `education` | 教育 |" in card

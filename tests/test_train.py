@@ -60,9 +60,9 @@ def test_evaluation_reads_the_same_figures_again(trained: Path, little: Settings
 
 
 def test_the_quantised_engine_stays_near_the_plain_model(trained: Path) -> None:
-    (gate, *_) = json.loads((trained / "metrics.json").read_text("utf-8"))["gates"]
-    assert abs(gate["reference_macro_f1"] - gate["macro_f1"]) <= 0.2
-    assert gate["largest_probability_difference"] < 0.5
+    (check, *_) = json.loads((trained / "metrics.json").read_text("utf-8"))["gates"]
+    assert abs(check["reference_macro_f1"] - check["macro_f1"]) <= 0.2
+    assert check["largest_probability_difference"] < 0.5
 
 
 def test_what_serves_is_where_a_training_starts(little: Settings, trained: Path, tmp_path: Path) -> None:
@@ -271,7 +271,7 @@ def test_a_model_that_loses_too_much_in_the_engine_is_refused(
 ) -> None:
     from train import export
 
-    monkeypatch.setattr(export.Gate, "loss", property(lambda self: 0.9))
+    monkeypatch.setattr(export.PrecisionCheck, "loss", property(lambda self: 0.9))
     quick = little.finetune.model_copy(update={"epochs": 1})
     with pytest.raises(TrainingError, match=r"int8 loses 0\.9000, bf16 loses 0\.9000"):
         train(

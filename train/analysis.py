@@ -27,7 +27,7 @@ class Frozen(BaseModel):
     model_config = ConfigDict(frozen=True)
 
 
-class Scores(Frozen):
+class Quality(Frozen):
     """Quality on some of the paragraphs."""
 
     paragraphs: int
@@ -39,13 +39,13 @@ class Scores(Frozen):
     """Share of them given exactly the topics that they carry."""
 
 
-class Covered(Scores):
+class Covered(Quality):
     """Quality on the share of the paragraphs, `coverage`, of which the model is surest."""
 
     coverage: float
 
 
-class Slice(Scores):
+class Slice(Quality):
     """Quality on one kind of paragraph."""
 
     name: str
@@ -181,7 +181,7 @@ def _sliced(names: Sequence[str], given: Labels, labels: Labels, kind: str) -> l
 
 
 def _scores(given: Labels, labels: Labels) -> dict[str, Any]:
-    """The fields of `Scores`."""
+    """The fields of `Quality`."""
     carried = labels.any(axis=0)
     whole = given.sum() + labels.sum()
     return {

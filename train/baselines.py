@@ -18,7 +18,7 @@ from policy_topics.errors import TrainingError, how_to_install
 from train.dataset import LabelledParagraph
 from train.export import label_matrix
 
-Scores = NDArray[np.float32]
+TopicScores = NDArray[np.float32]
 """(paragraphs, topics), of any scale: what logits are to a bundle, to be calibrated."""
 
 FASTTEXT_MISSING = f"fastText is not installed; {how_to_install('bench')}"
@@ -41,7 +41,7 @@ class Baseline:
 
     name: str
     trained_on: int
-    scores: Scores
+    scores: TopicScores
 
 
 def baselines(train: Sequence[LabelledParagraph], texts: Sequence[str], taxonomy: Taxonomy) -> list[Baseline]:
@@ -52,7 +52,7 @@ def baselines(train: Sequence[LabelledParagraph], texts: Sequence[str], taxonomy
     return [Baseline(name, len(train), scores(train, texts, taxonomy)) for name, scores in models.items()]
 
 
-def linear_scores(train: Sequence[LabelledParagraph], texts: Sequence[str], taxonomy: Taxonomy) -> Scores:
+def linear_scores(train: Sequence[LabelledParagraph], texts: Sequence[str], taxonomy: Taxonomy) -> TopicScores:
     """TF-IDF of character 1- to 3-grams, one LinearSVC a topic: distances from the hyperplanes, (texts, topics).
 
     A topic that no paragraph or every paragraph of `train` carries has the same score in all texts.
@@ -74,7 +74,7 @@ def fasttext_installed() -> bool:
     return find_spec("fasttext") is not None
 
 
-def fasttext_scores(train: Sequence[LabelledParagraph], texts: Sequence[str], taxonomy: Taxonomy) -> Scores:
+def fasttext_scores(train: Sequence[LabelledParagraph], texts: Sequence[str], taxonomy: Taxonomy) -> TopicScores:
     """fastText on characters and their pairs, one-vs-all: its log-odds, (texts, topics).
 
     A. Joulin et al., "Bag of Tricks for Efficient Text Classification", 2017. One thread and a fixed seed: several

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 from configs.taxonomy import Taxonomy
 from train.evaluate import markdown, table
-from train.export import Gate
+from train.export import PrecisionCheck
 from train.report import Report
 from train.stages import Stage
 
@@ -22,7 +22,7 @@ def model_card(
     name: str,
     taxonomy: Taxonomy,
     reports: Mapping[str, Report],
-    gate: Gate,
+    check: PrecisionCheck,
     machine: str,
     trained_on: Mapping[str, int],
     start: str,
@@ -58,9 +58,9 @@ temperature, a bias and a threshold for each topic, and texts must be cleaned as
 Stopped early, calibrated and given its thresholds on the dev split, so the figures on dev are somewhat kind. Those with
 cross thresholds are less so: each half of the documents is judged with calibration and thresholds set on the other.
 
-The engine's file (`model.onnx`, {gate.precision}) beside fp32 PyTorch on dev, each with thresholds of its own: macro-F1
-{gate.macro_f1:.4f} beside {gate.reference_macro_f1:.4f}; largest difference of a probability
-{gate.largest_probability_difference:.4f}.
+The engine's file (`model.onnx`, {check.precision}) beside fp32 PyTorch on dev, each with thresholds of its own:
+macro-F1 {check.macro_f1:.4f} beside {check.reference_macro_f1:.4f}; largest difference of a probability
+{check.largest_probability_difference:.4f}.
 
 ## Figures
 

@@ -41,7 +41,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Report:
+class Checked:
     """The result of `check`.
 
     Attributes:
@@ -174,7 +174,7 @@ def check(
     similarity: float,
     against: Sequence[Path] = (),
     frozen: Sequence[Path] = (),
-) -> Report:
+) -> Checked:
     """Read labelled files and look for what is wrong or doubtful. Does not raise on bad data.
 
     Args:
@@ -185,7 +185,7 @@ def check(
     every = tuple(dict.fromkeys([*files, *against, *frozen]))
     reading = scan(every, taxonomy)
     repeats = near_duplicates([row.text for row in reading.rows], similarity)
-    return Report(
+    return Checked(
         taxonomy=taxonomy,
         files=every,
         rows=tuple(reading.rows),

@@ -10,7 +10,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from policy_topics.durable import write_whole
-from train.check import RARE, Report
+from train.check import RARE, Checked
 from train.check_plots import plots
 from train.drift import Drift
 from train.label_errors import FEWEST, FOLDS
@@ -109,8 +109,8 @@ class CheckReport(_Frozen):
         return sum(map(tests[kind], self.repeats))
 
 
-def check_report(report: Report, similarity: float) -> CheckReport:
-    """Findings with texts and places. Looks for doubtful labels, which takes its time: see `Report.suspects`."""
+def check_report(report: Checked, similarity: float) -> CheckReport:
+    """Findings with texts and places. Looks for doubtful labels, which takes its time: see `Checked.suspects`."""
     conflicts = set(report.conflicts)
     return CheckReport(
         taxonomy=report.taxonomy.version,
@@ -143,7 +143,7 @@ def check_report(report: Report, similarity: float) -> CheckReport:
     )
 
 
-def write_check_report(report: Report, similarity: float, folder: Path) -> CheckReport:
+def write_check_report(report: Checked, similarity: float, folder: Path) -> CheckReport:
     """Write `report.json` and `report.html`, which needs no other file."""
     found = check_report(report, similarity)
     folder.mkdir(parents=True, exist_ok=True)
@@ -154,11 +154,11 @@ def write_check_report(report: Report, similarity: float, folder: Path) -> Check
     return found
 
 
-def _role(report: Report, file: Path) -> Role:
+def _role(report: Checked, file: Path) -> Role:
     return "frozen" if file in report.frozen else "against" if file in report.against else "new"
 
 
-def _files(report: Report) -> Iterable[FileCounts]:
+def _files(report: Checked) -> Iterable[FileCounts]:
     for file, rows in report.rows_of.items():
         yield FileCounts(
             file=str(file),
@@ -169,7 +169,7 @@ def _files(report: Report) -> Iterable[FileCounts]:
         )
 
 
-def _topics(report: Report) -> Iterable[TopicCounts]:
+def _topics(report: Checked) -> Iterable[TopicCounts]:
     roles = [_role(report, file) for file in report.files]
     for topic, counts in report.topics.items():
         of_role = {role: sum(n for each, n in zip(roles, counts, strict=True) if each == role) for role in set(roles)}
@@ -181,6 +181,6 @@ def _topics(report: Report) -> Iterable[TopicCounts]:
         )
 
 
-def _place(report: Report, index: int) -> Place:
+def _place(report: Checked, index: int) -> Place:
     row = report.rows[index]
     return Place(place=str(row.line), labels=row.labels, text=row.text)

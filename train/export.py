@@ -1,4 +1,4 @@
-"""From a fine-tuned model to a bundle: half-precision weights, the engine's file, calibration, and a gate.
+"""From a fine-tuned model to a bundle: half-precision weights, the engine's file, calibration, and a check.
 
 The engine's file is ONNX with quantisation nodes, which OpenVINO and ONNX Runtime both run.
 """
@@ -31,7 +31,7 @@ from train.metrics import Labels, f1_scores
 
 
 @dataclass(frozen=True, slots=True)
-class Gate:
+class PrecisionCheck:
     """The engine's file beside the fp32 model on dev: macro-F1 of each, and the largest distance of a probability."""
 
     precision: str
@@ -47,7 +47,7 @@ class Gate:
 @dataclass(frozen=True, slots=True)
 class Exported:
     bundle: Bundle
-    gates: tuple[Gate, ...]
+    checks: tuple[PrecisionCheck, ...]
     """Of every precision that was tried; the last is the bundle's."""
 
 
@@ -61,26 +61,26 @@ def export(
 ) -> Exported:
     """Write the bundle to `out` (a new folder), calibrated on `dev`.
 
-    With precision `auto` the first of int8 and bf16 that passes the gate is taken.
+    With precision `auto` the first of int8 and bf16 that passes the check is taken.
 
     Raises:
-        TrainingError: no precision passes the gate.
+        TrainingError: no precision passes the check.
     """
-    gates: list[Gate] = []
+    checks: list[PrecisionCheck] = []
     labels = label_matrix(dev, taxonomy)
     for precision in ("int8", "bf16") if settings.precision == "auto" else (settings.precision,):
         with tempfile.TemporaryDirectory(dir=out.parent, prefix=".export-") as temporary:
             folder = Path(temporary) / "bundle"
             _write_model(model, folder, precision, [row.text for row in dev], settings, provenance.max_tokens)
             save_taxonomy(taxonomy, folder / "topics.yaml")
-            calibration, gate = _calibrate(folder, provenance, precision, dev, labels, taxonomy)
+            calibration, check = _calibrate(folder, provenance, precision, dev, labels, taxonomy)
             calibration.save(folder / "calibration.json", taxonomy.ids)
-            gates.append(gate)
-            if gate.loss <= settings.max_f1_loss:
+            checks.append(check)
+            if check.loss <= settings.max_f1_loss:
                 write_manifest(folder, provenance, precision)
                 folder.rename(out)
-                return Exported(load_bundle(out), tuple(gates))
-    losses = ", ".join(f"{gate.precision} loses {gate.loss:.4f}" for gate in gates)
+                return Exported(load_bundle(out), tuple(checks))
+    losses = ", ".join(f"{check.precision} loses {check.loss:.4f}" for gate in checks)
     raise TrainingError(f"no engine file is near enough to fp32 ({losses}; export.max_f1_loss: {settings.max_f1_loss})")
 
 
@@ -101,7 +101,7 @@ def _calibrate(
     dev: Sequence[LabelledParagraph],
     labels: Labels,
     taxonomy: Taxonomy,
-) -> tuple[Calibration, Gate]:
+) -> tuple[Calibration, PrecisionCheck]:
     """Fit the calibration to what the engine answers, and hold the engine against the fp32 model."""
     ones = np.ones(len(taxonomy.ids), np.float32)
     Calibration(ones, ones * 0, ones * 0.5).save(folder / "calibration.json", taxonomy.ids)
@@ -119,7 +119,7 @@ def _calibrate(
         own = fitted[kind].probabilities(logits) >= fitted[kind].threshold
         scores[kind] = float(f1_scores(own, labels)[labels.any(axis=0)].mean())
     distance = float(np.abs(probabilities["torch"] - probabilities["openvino"]).max())
-    return fitted["openvino"], Gate(precision, scores["torch"], scores["openvino"], distance)
+    return fitted["openvino"], PrecisionCheck(precision, scores["torch"], scores["openvino"], distance)
 
 
 def _write_model(

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from configs.taxonomy import Taxonomy
-from train.baselines import Scores, linear_scores
+from train.baselines import TopicScores, linear_scores
 from train.calibrate import fit_calibration
 from train.dataset import LabelledParagraph
 from train.export import label_matrix
@@ -78,7 +78,7 @@ def out_of_fold(
 ) -> Probabilities:
     """Probabilities of each row by linear models that saw none of its group, calibrated, (rows, topics)."""
     fold = _folds(groups, len(rows))
-    scores: Scores = np.zeros((len(rows), len(taxonomy.ids)), np.float32)
+    scores: TopicScores = np.zeros((len(rows), len(taxonomy.ids)), np.float32)
     for number in range(FOLDS):
         learnt = [row for row, own in zip(rows, fold, strict=True) if own != number]
         scores[fold == number] = linear_scores(

@@ -228,7 +228,7 @@ def _build(
         sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
     write_stages(staged, stages_of(backbone_folder(str(settings.finetune.backbone))))
     _document(staged, exported, reports, sources, start, taxonomy, classifier.engine.name)
-    write_manifest(staged, provenance, exported.gates[-1].precision)
+    write_manifest(staged, provenance, exported.checks[-1].precision)
     return reports
 
 
@@ -289,12 +289,12 @@ def _document(
     engine: str,
 ) -> None:
     """Put the figures and the card into the bundle."""
-    gate, name = exported.gates[-1], exported.bundle.name
-    figures: dict[str, Any] = {"gates": [asdict(each) for each in exported.gates]}
+    check, name = exported.checks[-1], exported.bundle.name
+    figures: dict[str, Any] = {"gates": [asdict(each) for each in exported.checks]}
     figures |= {split: each.figures() for split, each in reports.items()}
     (out / "metrics.json").write_text(json.dumps(figures, indent=1) + "\n", "utf-8")
     cores = available_cores()
     machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}, {platform.system()}"
     stages = stages_of(out)
-    card = model_card(name, taxonomy, reports, gate, f"{engine}, {machine}", sources, start, stages)
+    card = model_card(name, taxonomy, reports, check, f"{engine}, {machine}", sources, start, stages)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")

@@ -39,7 +39,7 @@ _REPORT_EVERY = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Progress:
+class Step:
     """What is known after a step: `loss` is the mean over the steps since the last report, in nats a masked token."""
 
     step: int
@@ -50,7 +50,7 @@ class Progress:
     tokens_per_second: float
 
 
-def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callable[[Progress], None]) -> Path:
+def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callable[[Step], None]) -> Path:
     """Pre-train on a folder of text files; go on from the last checkpoint in `out` if there is one.
 
     Returns:
@@ -84,7 +84,7 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
         if due or step % _REPORT_EVERY == 0:
             seconds = time.perf_counter() - started
             tokens = (step - first_step) * batch.ids.size
-            now = Progress(
+            now = Step(
                 step,
                 settings.steps,
                 float(np.mean(losses)),
@@ -231,6 +231,6 @@ def _restore(file: Path, model: ModernBertForMaskedLM, optimizer: torch.optim.Ad
     return int(state["step"])
 
 
-def _log(file: Path, progress: Progress) -> None:
+def _log(file: Path, progress: Step) -> None:
     with file.open("a", encoding="utf-8") as stream:
         stream.write(json.dumps(asdict(progress)) + "\n")

@@ -21,7 +21,7 @@ from train.corpus import read_corpus
 
 PUBLIC_LABELS = HOME / "data" / "public_labels.jsonl"
 
-Labels = Mapping[str, list[str]]
+LabelsByHash = Mapping[str, list[str]]
 """Topics, primary first, by the hash of the clean text."""
 
 
@@ -38,7 +38,7 @@ def read_labels(file: Path) -> dict[str, list[str]]:
         raise DataError(f"{file}: holds no labels by hash: {fault!r}") from None
 
 
-def labelled_lines(corpus: Path, labels: Labels) -> Iterator[dict[str, object]]:
+def labelled_lines(corpus: Path, labels: LabelsByHash) -> Iterator[dict[str, object]]:
     """The lines of a corpus that have labels, each once, in the form of labelled paragraphs.
 
     Raises:

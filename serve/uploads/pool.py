@@ -66,7 +66,7 @@ class _Reader:
             text, dropped = (self.child.receive(seconds, most).decode("utf-8", "surrogatepass") for _ in range(2))
             self._files += 1
             self.spent = self._files == FILES
-            return head, text, dropped.splitlines()
+            return head, text, dropped.split("\n") if dropped else []
         finally:
             if self.spent:
                 self.child.stop()
