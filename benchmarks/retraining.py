@@ -91,20 +91,19 @@ def main() -> None:
             *(f"{value:.4f}" for value in (on_old.micro_f1, on_old.macro_f1)),
             f"{(was_right & ~right).mean():.3f}",
             "–" if verdict is None else "passed" if verdict.passed else "refused",
-            f"{minutes:.1f}",
+            "–" if np.isnan(minutes) else f"{minutes:.1f}",
         )
     console.print(table)
 
 
 def _minutes(settings: Settings, taxonomy: Taxonomy, out: Path, console: Console) -> float:
-    """Train, if that has not been done, and say how long it took."""
-    kept = out.with_name(f"{out.name}.minutes.json")
+    """Train, if that has not been done, and say how long it took; nan where it was cut off and went on."""
+    kept, work = out.with_name(f"{out.name}.minutes.json"), out.with_name(f".{out.name}-work")
     if not out.exists():
-        start = time.monotonic()
-        train(
-            settings, taxonomy, out, out.with_name(f".{out.name}-work"), lambda line: console.print(line, markup=False)
-        )
-        kept.write_text(json.dumps((time.monotonic() - start) / 60), "utf-8")
+        whole, start = not work.exists(), time.monotonic()
+        train(settings, taxonomy, out, work, lambda line: console.print(line, markup=False))
+        if whole:
+            kept.write_text(json.dumps((time.monotonic() - start) / 60), "utf-8")
     return float(json.loads(kept.read_text("utf-8"))) if kept.exists() else float("nan")
 
 

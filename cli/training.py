@@ -220,7 +220,9 @@ def pretrain(
             f"{now.tokens_per_second:,.0f} tokens/s, {left:.0f} min left"
         )
 
-    console.print(f"预训练模型 model: {run(corpus, out, context.obj.pretrain, report)}")
+    with _disk_with_room(out):
+        model = run(corpus, out, context.obj.pretrain, report)
+    console.print(f"预训练模型 model: {model}")
 
 
 def _with_flags(

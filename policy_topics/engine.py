@@ -69,6 +69,12 @@ def load_engine(bundle: Bundle, settings: EngineSettings, streams: int = 1) -> E
     )
 
 
+def reference_engine(bundle: Bundle) -> Engine:
+    """The weights in fp32, by PyTorch on the processor even where there is a GPU: what other precisions are held
+    against."""
+    return _torch_fp32(bundle, available_cores(), 1)
+
+
 def engine_threads(settings: EngineSettings) -> int:
     """Threads that the engine has: as many as set, else one for each core."""
     return settings.threads or available_cores()
@@ -216,20 +222,26 @@ def _torch(bundle: Bundle, threads: int, streams: int) -> Engine:
 
     from policy_topics.unpadded import Unpadded, can_run
 
-    on_gpu = torch.cuda.is_available()
-    if on_gpu:
-        streams = 1
-    else:
-        torch.set_num_threads(max(1, threads // streams))
-    device = "cuda" if on_gpu else "cpu"
-    model = AutoModelForSequenceClassification.from_pretrained(
-        bundle.path, dtype=torch.bfloat16 if on_gpu else torch.float32, local_files_only=True
+    if not torch.cuda.is_available():
+        return _torch_fp32(bundle, threads, streams)
+    model = AutoModelForSequenceClassification.from_pretrained(bundle.path, dtype=torch.bfloat16, local_files_only=True)
+    model = model.to("cuda").eval()
+    name = "PyTorch bfloat16 on cuda"
+    if can_run(model.config):
+        return _Torch(Unpadded(model).logits, f"{name}, unpadded", "cuda", 1)
+    return _Torch(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, name, "cuda", 1)
+
+
+def _torch_fp32(bundle: Bundle, threads: int, streams: int) -> Engine:
+    import torch
+    from transformers import AutoModelForSequenceClassification
+
+    torch.set_num_threads(max(1, threads // streams))
+    model = AutoModelForSequenceClassification.from_pretrained(bundle.path, dtype=torch.float32, local_files_only=True)
+    model = model.eval()
+    return _Torch(
+        lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, "PyTorch float32 on cpu", "cpu", streams
     )
-    model = model.to(device).eval()
-    name = f"PyTorch {model.dtype} on {device}".replace("torch.", "")
-    if on_gpu and can_run(model.config):
-        return _Torch(Unpadded(model).logits, f"{name}, unpadded", device, streams)
-    return _Torch(lambda ids, mask: model(input_ids=ids, attention_mask=mask).logits, name, device, streams)
 
 
 _ENGINES: dict[str, Callable[[Bundle, int, int], Engine]] = {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import lzma
 import shutil
@@ -160,6 +161,27 @@ def test_a_run_can_start_from_an_encoder_and_keeps_its_vocabulary(corpus: Path, 
     assert one == other
 
 
+def test_texts_are_read_whole_though_the_encoder_to_start_from_cuts_them(corpus: Path, tmp_path: Path) -> None:
+    encoder = pretrain(corpus, tmp_path / "first", settings(steps=10), lambda _: None)
+    cutting = Tokenizer.from_file(str(encoder / "tokenizer.json"))
+    cutting.enable_truncation(4)
+    cutting.save(str(encoder / "tokenizer.json"))
+    pretrain(corpus, tmp_path / "second", settings(steps=10, start=encoder), lambda _: None)
+    one, other = (np.load(tmp_path / run / "train.npy") for run in ("first", "second"))
+    np.testing.assert_array_equal(one, other)
+
+
+@pytest.mark.parametrize(
+    ("other", "named"), [({"heads": 4}, "num_attention_heads"), ({"layers": 2}, "num_hidden_layers")]
+)
+def test_an_encoder_of_another_shape_is_refused(
+    corpus: Path, tmp_path: Path, other: dict[str, int], named: str
+) -> None:
+    encoder = pretrain(corpus, tmp_path / "first", settings(steps=10), lambda _: None)
+    with pytest.raises(TrainingError, match=named):
+        pretrain(corpus, tmp_path / "second", settings(steps=10, start=encoder, **other), lambda _: None)
+
+
 def test_an_encoder_to_start_from_that_is_not_there_is_named(corpus: Path, tmp_path: Path) -> None:
     with pytest.raises(TrainingError, match="nowhere"):
         pretrain(corpus, tmp_path / "run", settings(start=tmp_path / "nowhere"), lambda _: None)
@@ -179,6 +201,24 @@ def test_progress_is_written_down(corpus: Path, tmp_path: Path) -> None:
     assert [row["step"] for row in rows] == [10, 20]
     assert all(row["held_out_loss"] for row in rows)
     assert (tmp_path / "run" / "curve.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_progress_tells_each_step_once_though_a_full_disk_cut_a_line_and_steps_are_done_again(
+    corpus: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(file: Path, now: Step) -> None:
+        log(file, now)
+        if now.step == 20:
+            file.write_text(file.read_text("utf-8")[:-30], "utf-8")
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+    log = module._log
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(module, "_log", full)
+        pretrain(corpus, tmp_path / "run", settings(), lambda _: None)
+    pretrain(corpus, tmp_path / "run", settings(), lambda _: None)
+    rows = [json.loads(line) for line in (tmp_path / "run" / "progress.jsonl").read_text("utf-8").splitlines()]
+    assert [row["step"] for row in rows] == [10, 20, 30]
 
 
 def test_spaces_that_scraping_left_inside_words_do_not_change_the_tokens(tokenizer: Tokenizer) -> None:

@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 import yaml
 from safetensors import SafetensorError
+from safetensors.torch import load_file
 
 from cli import training
 from configs.settings import HOME, Settings
@@ -57,6 +59,29 @@ def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(
         (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
     assert begun[0] == int(last.name.split("-")[1])  # and not 0
     assert resumed.macro_f1 == pytest.approx(whole.macro_f1, abs=1e-6)
+
+
+def test_a_training_that_is_cut_off_after_it_stopped_early_reads_no_more(
+    little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rows = {split: as_dataset(read(files, TAXONOMY), TAXONOMY) for split, files in
+            (("train", little.data.files), ("dev", little.data.dev_files))}  # fmt: skip
+    # Steps so small that the second epoch is as good as the first, and no better: it stops after two of four.
+    own = little.finetune.model_copy(update={"epochs": 4, "patience": 1, "learning_rate": 1e-9})
+    (whole,) = finetune(rows["train"], rows["dev"], TAXONOMY, own, tmp_path / "whole")
+
+    def full(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError):
+        patch.setattr(finetuning, "write_json", full)
+        finetune(rows["train"], rows["dev"], TAXONOMY, own, tmp_path / "cut")
+    with monkeypatch.context() as patch:
+        patch.setattr(finetuning.Trainer, "training_step", full)  # no step is left to be done
+        (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, own, tmp_path / "cut")
+    assert resumed.macro_f1 == whole.macro_f1
+    one, other = (load_file(each.model / "model.safetensors") for each in (whole, resumed))
+    assert all(torch.equal(weight, other[name]) for name, weight in one.items())
 
 
 _TRAIN = """

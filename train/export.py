@@ -23,7 +23,7 @@ from configs.tracking import switch_off_tracking
 from policy_topics.bundle import ONNX_MODEL, Bundle, Provenance, load_bundle, write_manifest
 from policy_topics.calibration import Calibration
 from policy_topics.classifier import Classifier, pool
-from policy_topics.engine import load_engine
+from policy_topics.engine import load_engine, reference_engine
 from policy_topics.errors import TrainingError
 from train.calibrate import Logits, fit_calibration
 from train.dataset import LabelledParagraph
@@ -80,7 +80,7 @@ def export(
                 write_manifest(folder, provenance, precision)
                 folder.rename(out)
                 return Exported(load_bundle(out), tuple(checks))
-    losses = ", ".join(f"{check.precision} loses {check.loss:.4f}" for gate in checks)
+    losses = ", ".join(f"{check.precision} loses {check.loss:.4f}" for check in checks)
     raise TrainingError(f"no engine file is near enough to fp32 ({losses}; export.max_f1_loss: {settings.max_f1_loss})")
 
 
@@ -108,10 +108,11 @@ def _calibrate(
     write_manifest(folder, provenance, precision)
     texts = [row.text for row in dev]
     bundle = load_bundle(folder)
-    answers = {}
-    for kind in ("torch", "openvino"):
-        engine = load_engine(bundle, EngineSettings(kind=kind, threads=0, batch_tokens=4096))
-        answers[kind] = paragraph_logits(Classifier(bundle, engine, 4096), texts)
+    openvino = load_engine(bundle, EngineSettings(kind="openvino", threads=0, batch_tokens=4096))
+    answers = {
+        kind: paragraph_logits(Classifier(bundle, engine, 4096), texts)
+        for kind, engine in (("torch", reference_engine(bundle)), ("openvino", openvino))
+    }
     fitted = {kind: fit_calibration(logits, labels) for kind, logits in answers.items()}
     scores, probabilities = {}, {}
     for kind, logits in answers.items():

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 from datasets import Dataset, concatenate_datasets
+from safetensors.torch import load_model
 from torch import nn
 from transformers import (
     DataCollatorWithPadding,
@@ -27,7 +28,9 @@ from transformers import (
     TrainerState,
     TrainingArguments,
 )
+from transformers.trainer import TRAINER_STATE_NAME
 from transformers.trainer_utils import get_last_checkpoint
+from transformers.utils import SAFE_WEIGHTS_NAME
 
 from configs.settings import FinetuneSettings
 from configs.taxonomy import Taxonomy
@@ -139,7 +142,8 @@ def _finetune_seed(
     checkpoints = folder / "checkpoints"
     with processes.first_before_others():
         last = _last_checkpoint(checkpoints)
-    trainer.train(resume_from_checkpoint=last)  # at its end the trainer puts the best weights back
+    if not (last and _had_stopped(trainer, model, Path(last), settings.patience)):
+        trainer.train(resume_from_checkpoint=last)  # at its end the trainer puts the best weights back
     macro_f1 = trainer.state.best_metric
     if start:
         _keep(start, settings.start_share, model)
@@ -170,6 +174,18 @@ class _LastOfEquals(TrainerCallback):
     def on_evaluate(self, args: TrainingArguments, state: TrainerState, control: TrainerControl, **given: Any) -> None:
         if given["metrics"].get(f"eval_{args.metric_for_best_model}") == state.best_metric:
             state.best_global_step = state.global_step
+
+
+def _had_stopped(trainer: Trainer, model: nn.Module, last: Path, patience: int) -> bool:
+    """Whether a training was cut off after it had stopped early. If so its state and its best weights are put back: the
+    trainer, told to go on, would read another epoch."""
+    state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
+    waited = state.stateful_callbacks["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"]
+    if waited < patience:
+        return False
+    trainer.state = state
+    load_model(model, str(Path(state.best_model_checkpoint) / SAFE_WEIGHTS_NAME))
+    return True
 
 
 def _last_checkpoint(folder: Path) -> str | None:

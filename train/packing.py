@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import random
-import shutil
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from itertools import accumulate
@@ -16,6 +15,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 
 from configs.settings import PretrainSettings, resolve
+from policy_topics.durable import write_whole
 from policy_topics.errors import TrainingError
 from train.corpus import CorpusText, read_corpus
 from train.vocabulary import CLS, SEP, train_tokenizer
@@ -54,13 +54,14 @@ def corpus_tokenizer(corpus: Path, folder: Path, settings: PretrainSettings) -> 
         source = resolve(settings.start) / "tokenizer.json"
         if not source.exists():
             raise TrainingError(f"{source} does not exist; pretrain.start names the folder of an encoder")
-        shutil.copyfile(source, file)
+        tokenizer = Tokenizer.from_file(str(source))
+        tokenizer.no_truncation()  # a bundle's cuts texts where its fine-tuning did
+        tokenizer.no_padding()
+        write_whole(file, tokenizer.to_str(pretty=True))
     if not file.exists():
         texts = [t.text for t in read_corpus(corpus, settings.source_weights, settings.held_out_share)]
         random.Random(settings.seed).shuffle(texts)
-        part = file.with_suffix(".part")
-        train_tokenizer(texts, settings.vocabulary_size).save(str(part))
-        part.replace(file)
+        write_whole(file, train_tokenizer(texts, settings.vocabulary_size).to_str(pretty=True))
     return Tokenizer.from_file(str(file))
 
 

@@ -23,9 +23,11 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch.nn import functional
-from transformers import ModernBertConfig, ModernBertForMaskedLM
+from transformers import AutoConfig, ModernBertConfig, ModernBertForMaskedLM
 
 from configs.settings import PretrainSettings, resolve
+from policy_topics.durable import write_whole
+from policy_topics.errors import TrainingError
 from train.curve import draw_curve
 from train.hardware import autocast, device
 from train.packing import Ids, Packed, corpus_tokenizer, packed_sequences, token_id
@@ -57,14 +59,18 @@ def pretrain(corpus: Path, out: Path, settings: PretrainSettings, report: Callab
         The folder of the finished model and its tokenizer, `out/model`.
 
     Raises:
-        TrainingError: no text in `corpus`, or `out` holds a run with other settings.
+        TrainingError: no text in `corpus`, `out` holds a run with other settings, or the encoder to start from is not
+            there or of another shape.
     """
     claim(out, {**settings.model_dump(mode="json"), "corpus": str(corpus)})
     tokenizer = corpus_tokenizer(corpus, out, settings)
+    if settings.start:
+        _refuse_another_shape(resolve(settings.start), _config(tokenizer, settings))
     stream, held_out = packed_sequences(corpus, out, tokenizer, settings)
     model = _model(tokenizer, stream.ids, settings, fresh=not (out / "checkpoint.pt").exists())
     optimizer = _optimizer(model, settings)
     step = _restore(out / "checkpoint.pt", model, optimizer)
+    _forget_steps_after(step, out / "progress.jsonl")
     started, first_step, losses = time.perf_counter(), step, []
     model.train()
     while step < settings.steps:
@@ -169,6 +175,18 @@ def _config(tokenizer: Tokenizer, settings: PretrainSettings) -> ModernBertConfi
     )
 
 
+def _refuse_another_shape(start: Path, config: ModernBertConfig) -> None:
+    """Weights of another shape would be loaded in part, or taken apart in another way, without a fault."""
+    theirs = AutoConfig.from_pretrained(start, local_files_only=True)
+    names = "num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"
+    pairs = [(name, getattr(theirs, name, None), getattr(config, name)) for name in names]
+    if differences := [f"{name} {their} (here {own})" for name, their, own in pairs if their != own]:
+        raise TrainingError(
+            f"pretrain.start: {start} is of another shape: {', '.join(differences)}; set pretrain.layers, hidden and "
+            "heads as there, or start from another encoder"
+        )
+
+
 def _optimizer(model: ModernBertForMaskedLM, settings: PretrainSettings) -> torch.optim.AdamW:
     decayed = [p for p in model.parameters() if p.ndim >= 2]
     others = [p for p in model.parameters() if p.ndim < 2]
@@ -229,6 +247,13 @@ def _restore(file: Path, model: ModernBertForMaskedLM, optimizer: torch.optim.Ad
     model.load_state_dict(state["model"])
     optimizer.load_state_dict(state["optimizer"])
     return int(state["step"])
+
+
+def _forget_steps_after(step: int, file: Path) -> None:
+    """Take out of the progress what will be done again, and a line that a full disk cut short."""
+    lines = file.read_text("utf-8").splitlines(keepends=True) if file.exists() else []
+    whole = [line for line in lines if line.endswith("}\n")]
+    write_whole(file, "".join(line for line in whole if json.loads(line)["step"] <= step))
 
 
 def _log(file: Path, progress: Step) -> None:

@@ -58,6 +58,7 @@ def main() -> None:
     parser.add_argument("out", type=Path)
     arguments = parser.parse_args()
     labels = read_labels(PUBLIC_LABELS)
+    arguments.out.parent.mkdir(parents=True, exist_ok=True)
     rows = list(labelled_lines(arguments.corpus, labels))
     write_whole(arguments.out, "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows))
     print(f"{arguments.out}: {len(rows)} labelled paragraphs; {len(labels) - len(rows)} are not in {arguments.corpus}")

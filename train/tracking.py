@@ -35,6 +35,7 @@ class Tracker:
     def __init__(self, where: str | None, work: Path, name: str, say: Callable[[str], None]) -> None:
         self._say = say
         self._client: Any = None
+        self._known: Mapping[str, str] = {}
         if where is None:
             return
         switch_off_tracking()
@@ -59,6 +60,8 @@ class Tracker:
     def parameters(self, parameters: Mapping[str, Any]) -> None:
         """What a training is made with; those of a run that goes on stay."""
         for name, value in parameters.items():
+            if name in self._known:  # what the user changed before going on: MLflow takes no second value
+                continue
             self._keep("log_param", name, value if isinstance(value, str) else json.dumps(value, default=str))
 
     def figures(self, figures: Mapping[str, float], step: int = 0) -> None:
@@ -88,6 +91,7 @@ class Tracker:
     def _go_on(self, kept: Path, name: str, artifacts: str | None) -> str:
         if kept.exists():
             run: str = json.loads(kept.read_text("utf-8"))["run"]
+            self._known = self._client.get_run(run).data.params
             return run
         found = self._client.get_experiment_by_name(EXPERIMENT)
         place = found.experiment_id if found else self._client.create_experiment(EXPERIMENT, artifacts)
