@@ -140,6 +140,20 @@ def test_a_training_is_tracked_where_the_settings_say_so(little: Settings, tmp_p
     assert os.environ["MLFLOW_DISABLE_TELEMETRY"] == "true"
 
 
+def test_what_was_changed_before_a_training_went_on_does_not_end_its_tracking(tmp_path: Path) -> None:
+    pytest.importorskip("mlflow")
+    said: list[str] = []
+    store = str(tmp_path / "kept")
+    Tracker(store, tmp_path, "m", said.append).parameters({"export.max_f1_loss": 0.005})
+    again = Tracker(store, tmp_path, "m", said.append)
+    again.parameters({"export.max_f1_loss": 0.01, "data.seed": 0})
+    again.figures({"loss": 1.0})
+    run = again._client.get_run(again._run)
+    assert not said
+    assert run.data.params == {"export.max_f1_loss": "0.005", "data.seed": "0"}
+    assert run.data.metrics == {"loss": 1.0}
+
+
 def test_a_store_that_fails_later_does_not_stop_the_training(tmp_path: Path) -> None:
     said: list[str] = []
     tracker = Tracker(None, tmp_path, "m", said.append)
