@@ -66,8 +66,15 @@ def test_a_model_is_surest_where_it_expects_the_best_f1() -> None:
     sure, wavering, nothing, unsure_nothing = confidence(judged([[0.99, 0.01], [0.6, 0.4], [0.02, 0.01], [0.45, 0.45]]))
     assert sure > wavering
     assert nothing > unsure_nothing
-    assert sure == pytest.approx(2 * 0.99 / (1 + 1), abs=1e-6)
     assert unsure_nothing == pytest.approx(0.55**2, abs=1e-6)
+    one, other = confidence(judged([[0.99, 0.01], [0.01, 0.99]]))
+    assert one == other == pytest.approx(2 * 0.99 / (1 + 1), abs=1e-6)
+
+
+def test_doubt_about_a_rare_topic_weighs_more() -> None:
+    often = [[0.99, 0.01]] * 8
+    *_, of_the_often, of_the_rare = confidence(judged([*often, [0.7, 0.99], [0.99, 0.7]]))
+    assert of_the_rare < of_the_often
 
 
 def test_quality_at_a_coverage_counts_the_surest_paragraphs_alone() -> None:
@@ -193,11 +200,12 @@ def test_the_linear_model_beats_random_weights_and_the_bootstrap_knows(report: R
 
 def test_what_a_bundle_keeps_quotes_no_paragraph(report: Report, rows: list[LabelledParagraph]) -> None:
     check = PrecisionCheck("int8", 0.8, 0.79, 0.01)
-    card = model_card("tiny", TAXONOMY, {"dev": report, "test": report}, check, "machine", {"a.jsonl": 90}, "backbone")
+    both, files = {"dev": report, "test": report}, {"dev": "my/dev.jsonl", "test": "data/test.jsonl"}
+    card = model_card("tiny", TAXONOMY, both, check, "machine", {"a.jsonl": 90}, files, "backbone")
     kept = json.dumps(report.figures(), ensure_ascii=False)
     assert all(row.text not in card and row.text not in kept and row.id not in kept for row in rows)
     assert "| `education` | 教育 |" in card
-    for part in ("Surest 80%", "paragraphs/s", "| linear |", "Genre 体裁", "ECE", "### On test"):
+    for part in ("Surest 80%", "paragraphs/s", "| linear |", "Genre 体裁", "ECE", "### On test: data/test.jsonl"):
         assert part in card
     assert report.figures()["macro_f1"] == report.served.macro_f1
     assert report.figures()["topics"]["education"]["support"] == 8

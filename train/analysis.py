@@ -89,14 +89,17 @@ class Error(Frozen):
 def confidence(judged: Judgement) -> NDArray[np.float64]:
     """How sure the model is of each paragraph: the F1 that it expects of the topics it gives, (paragraphs,).
 
-    2 Σ p(given) / (given + Σ p), the ratio of expectations; where no topic is given, the probability that none is
-    carried, Π (1 - p). Of a dozen measures (distance from the thresholds, entropy, the probability of the exact set, …)
-    it left the best F1 at nearly every coverage.
+    2 Σ w p(given) / Σ w (given + p), the ratio of expectations; where no topic is given, the probability that none is
+    carried, Π (1 - p). The weight w of a topic, the fourth root of how seldom it is in all the paragraphs, lies between
+    a topic counting as often as it occurs, as in micro-F1, and as much as any other, as in macro-F1. Of two dozen
+    measures (distance from the thresholds, entropy, the probability of the exact set, a model of the errors, …) it left
+    the best F1, micro and macro, at nearly every coverage, on dev and on test.
     """
     p = judged.probabilities.astype(np.float64)
-    count = judged.given.sum(axis=1)
-    expected = 2 * (p * judged.given).sum(axis=1) / (count + p.sum(axis=1))
-    sure: NDArray[np.float64] = np.where(count > 0, expected, np.prod(1 - p, axis=1))
+    said = judged.given + p
+    weight = np.maximum(said.sum(axis=0), 1e-9) ** -0.25
+    expected = 2 * (p * judged.given) @ weight / (said @ weight)
+    sure: NDArray[np.float64] = np.where(judged.given.any(axis=1), expected, np.prod(1 - p, axis=1))
     return sure
 
 

@@ -25,15 +25,18 @@ def model_card(
     check: PrecisionCheck,
     machine: str,
     trained_on: Mapping[str, int],
+    judged_on: Mapping[str, str],
     start: str,
     stages: Sequence[Stage] = (),
 ) -> str:
     """Hugging Face form: front matter, use, figures a split, limits. It quotes no paragraph.
 
-    `start` is what it was fine-tuned from, in Markdown.
+    `start` is what it was fine-tuned from, in Markdown; `judged_on` names the files of each split.
     """
     files = "\n".join(f"- {file}: {rows} paragraphs" for file, rows in trained_on.items())
-    figures = "\n".join(f"### On {split}\n\n{_figures(each, taxonomy)}" for split, each in reports.items())
+    figures = "\n".join(
+        f"### On {split}: {judged_on[split]}\n\n{_figures(each, taxonomy)}" for split, each in reports.items()
+    )
     return f"""---
 language: zh
 library_name: transformers
@@ -54,6 +57,8 @@ temperature, a bias and a threshold for each topic, and texts must be cleaned as
 {pretraining(stages)}Fine-tuned from {start} on
 
 {files}
+
+Files that are not in `data/` are not shipped.
 
 Stopped early, calibrated and given its thresholds on the dev split, so the figures on dev are somewhat kind. Those with
 cross thresholds are less so: each half of the documents is judged with calibration and thresholds set on the other.

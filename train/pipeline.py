@@ -221,13 +221,14 @@ def _build(
         split: make_report(classifier, data.held_out[split], threads, simple)
         for split, simple in _baselines(data.rows, data.held_out, taxonomy).items()
     }
-    sources = Counter("/".join(row.line.file.parts[-2:]) for row in data.rows)
+    sources = Counter(map(_file, data.rows))
     if soft:
         bundles = [load_bundle(resolve(each)) for each in settings.distil.teachers]
         teachers = " and ".join(["a linear model", *(f"{each.name} {each.version}" for each in bundles)])
         sources[f"unlabelled text, with the probabilities that {teachers} give"] = soft
     write_stages(staged, stages_of(backbone_folder(str(settings.finetune.backbone))))
-    _document(staged, exported, reports, sources, start, taxonomy, classifier.engine.name)
+    judged_on = {split: ", ".join(sorted({_file(row) for row in rows})) for split, rows in data.held_out.items()}
+    _document(staged, exported, reports, sources, judged_on, start, taxonomy, classifier.engine.name)
     write_manifest(staged, provenance, exported.checks[-1].precision)
     return reports
 
@@ -279,11 +280,16 @@ def _baselines(
     }
 
 
+def _file(row: LabelledParagraph) -> str:
+    return "/".join(row.line.file.parts[-2:])
+
+
 def _document(
     out: Path,
     exported: Exported,
     reports: Mapping[str, Report],
     sources: Mapping[str, int],
+    judged_on: Mapping[str, str],
     start: str,
     taxonomy: Taxonomy,
     engine: str,
@@ -296,5 +302,5 @@ def _document(
     cores = available_cores()
     machine = f"{cores} core{'s' * (cores > 1)}, {platform.machine()}, {platform.system()}"
     stages = stages_of(out)
-    card = model_card(name, taxonomy, reports, check, f"{engine}, {machine}", sources, start, stages)
+    card = model_card(name, taxonomy, reports, check, f"{engine}, {machine}", sources, judged_on, start, stages)
     (out / "MODEL_CARD.md").write_text(card, "utf-8")
