@@ -98,7 +98,7 @@ def kill_at_random(kills: int, bundle: Path, folder: Path, seed: int) -> Counter
         if judge.exitcode or not versions <= _versions(registry) or registry.history()[: len(history)] != history:
             raise RuntimeError(f"killed while {PHASES[phase.value]}, the registry is not whole: {registry.folder}")
         shutil.rmtree(candidate)
-    registry.add(bundle)
+    registry.promote(registry.add(bundle))  # each clears away what a kill left of its like
     check(registry, bundle, set())
     if left := {path.name for path in registry.folder.iterdir()} - {".lock", "models", "promotions.json"}:
         raise RuntimeError(f"what kills left half done was not cleared away: {left}")
