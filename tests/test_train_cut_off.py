@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 import torch
 import yaml
+from datasets import Dataset
 from safetensors import SafetensorError
 from safetensors.torch import load_file
 
@@ -31,20 +32,24 @@ from train.finetune import finetune
 from train.pipeline import train
 
 
+@pytest.fixture
+def rows(little: Settings) -> list[Dataset]:
+    """The little training's paragraphs: to learn from, and dev."""
+    return [as_dataset(read(files, TAXONOMY), TAXONOMY) for files in (little.data.files, little.data.dev_files)]
+
+
 def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(
-    little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    little: Settings, rows: list[Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = {split: as_dataset(read(files, TAXONOMY), TAXONOMY) for split, files in
-            (("train", little.data.files), ("dev", little.data.dev_files))}  # fmt: skip
     short = little.finetune.model_copy(update={"epochs": 3})
-    (whole,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "whole")
+    (whole,) = finetune(*rows, TAXONOMY, short, tmp_path / "whole")
 
     def die(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(finetuning.EarlyStoppingCallback, "on_save", die)
-        finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
+        finetune(*rows, TAXONOMY, short, tmp_path / "cut")
     last = max((tmp_path / "cut").rglob("checkpoint-*"), key=lambda folder: int(folder.name.split("-")[1]))
     half = last.with_name("checkpoint-99999")  # what a kill in the middle of saving leaves
     half.mkdir()
@@ -56,29 +61,27 @@ def test_a_training_that_was_cut_off_goes_on_and_ends_the_same(
             "on_step_begin",
             lambda *a, **k: begun.append(a[2].global_step) or begin(*a, **k),
         )
-        (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, short, tmp_path / "cut")
+        (resumed,) = finetune(*rows, TAXONOMY, short, tmp_path / "cut")
     assert begun[0] == int(last.name.split("-")[1])  # and not 0
     assert resumed.macro_f1 == pytest.approx(whole.macro_f1, abs=1e-6)
 
 
 def test_a_training_that_is_cut_off_after_it_stopped_early_reads_no_more(
-    little: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    little: Settings, rows: list[Dataset], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    rows = {split: as_dataset(read(files, TAXONOMY), TAXONOMY) for split, files in
-            (("train", little.data.files), ("dev", little.data.dev_files))}  # fmt: skip
     # Steps so small that the second epoch is as good as the first, and no better: it stops after two of four.
     own = little.finetune.model_copy(update={"epochs": 4, "patience": 1, "learning_rate": 1e-9})
-    (whole,) = finetune(rows["train"], rows["dev"], TAXONOMY, own, tmp_path / "whole")
+    (whole,) = finetune(*rows, TAXONOMY, own, tmp_path / "whole")
 
     def full(*_: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch, pytest.raises(OSError):
         patch.setattr(finetuning, "write_json", full)
-        finetune(rows["train"], rows["dev"], TAXONOMY, own, tmp_path / "cut")
+        finetune(*rows, TAXONOMY, own, tmp_path / "cut")
     with monkeypatch.context() as patch:
         patch.setattr(finetuning.Trainer, "training_step", full)  # no step is left to be done
-        (resumed,) = finetune(rows["train"], rows["dev"], TAXONOMY, own, tmp_path / "cut")
+        (resumed,) = finetune(*rows, TAXONOMY, own, tmp_path / "cut")
     assert resumed.macro_f1 == whole.macro_f1
     one, other = (load_file(each.model / "model.safetensors") for each in (whole, resumed))
     assert all(torch.equal(weight, other[name]) for name, weight in one.items())

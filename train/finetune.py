@@ -142,7 +142,7 @@ def _finetune_seed(
     checkpoints = folder / "checkpoints"
     with processes.first_before_others():
         last = _last_checkpoint(checkpoints)
-    if not (last and _had_stopped(trainer, model, Path(last), settings.patience)):
+    if not (last and _put_back_if_stopped(trainer, model, Path(last), settings.patience)):
         trainer.train(resume_from_checkpoint=last)  # at its end the trainer puts the best weights back
     macro_f1 = trainer.state.best_metric
     if start:
@@ -176,9 +176,9 @@ class _LastOfEquals(TrainerCallback):
             state.best_global_step = state.global_step
 
 
-def _had_stopped(trainer: Trainer, model: nn.Module, last: Path, patience: int) -> bool:
-    """Whether a training was cut off after it had stopped early. If so its state and its best weights are put back: the
-    trainer, told to go on, would read another epoch."""
+def _put_back_if_stopped(trainer: Trainer, model: nn.Module, last: Path, patience: int) -> bool:
+    """Put back the state and the best weights of a training that was cut off after it had stopped early, and say
+    whether it was one: the trainer, told to go on, would read another epoch."""
     state = TrainerState.load_from_json(str(last / TRAINER_STATE_NAME))
     waited = state.stateful_callbacks["EarlyStoppingCallback"]["attributes"]["early_stopping_patience_counter"]
     if waited < patience:

@@ -50,19 +50,26 @@ def corpus_tokenizer(corpus: Path, folder: Path, settings: PretrainSettings) -> 
         TrainingError: the encoder to start from has no `tokenizer.json`.
     """
     file = folder / "tokenizer.json"
-    if not file.exists() and settings.start:
-        source = resolve(settings.start) / "tokenizer.json"
-        if not source.exists():
-            raise TrainingError(f"{source} does not exist; pretrain.start names the folder of an encoder")
-        tokenizer = Tokenizer.from_file(str(source))
-        tokenizer.no_truncation()  # a bundle's cuts texts where its fine-tuning did
-        tokenizer.no_padding()
-        write_whole(file, tokenizer.to_str(pretty=True))
     if not file.exists():
-        texts = [t.text for t in read_corpus(corpus, settings.source_weights, settings.held_out_share)]
-        random.Random(settings.seed).shuffle(texts)
-        write_whole(file, train_tokenizer(texts, settings.vocabulary_size).to_str(pretty=True))
+        tokenizer = _tokenizer_of(resolve(settings.start)) if settings.start else _learnt_tokenizer(corpus, settings)
+        write_whole(file, tokenizer.to_str(pretty=True))
     return Tokenizer.from_file(str(file))
+
+
+def _tokenizer_of(encoder: Path) -> Tokenizer:
+    source = encoder / "tokenizer.json"
+    if not source.exists():
+        raise TrainingError(f"{source} does not exist; pretrain.start names the folder of an encoder")
+    tokenizer = Tokenizer.from_file(str(source))
+    tokenizer.no_truncation()  # a bundle's cuts texts where its fine-tuning did
+    tokenizer.no_padding()
+    return tokenizer
+
+
+def _learnt_tokenizer(corpus: Path, settings: PretrainSettings) -> Tokenizer:
+    texts = [t.text for t in read_corpus(corpus, settings.source_weights, settings.held_out_share)]
+    random.Random(settings.seed).shuffle(texts)
+    return train_tokenizer(texts, settings.vocabulary_size)
 
 
 def packed_sequences(
